@@ -1,0 +1,8 @@
+"""The command `lakehouse`: it wires the library and Dagster together, and holds no logic.
+
+One file a group of commands. Mistakes of the user are one line on stderr and exit code 2.
+"""
+
+from assets.command_line.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,45 @@
+"""The application object, its entry point, and what happens to errors."""
+
+import sys
+
+import click
+import typer
+
+from assets.command_line import clip, demo, doctor, ingest, read, sample
+from assets.command_line.console import err
+from lakehouse.errors import UserError
+
+_USER_ERROR = 2
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="lakehouse",
+    help="From a bucket of robot-dog footage to a lake that you can query, search and watch.\n\n"
+    "Settings come from lakehouse.toml (or the file that LAKEHOUSE_SETTINGS names) and from "
+    "LAKEHOUSE_* variables: LAKEHOUSE_BUCKET, LAKEHOUSE_LAKE, LAKEHOUSE_KEY_PATTERN, ...",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (demo, sample, ingest, read, clip, doctor):
+    module.register(app)
+
+
+def main() -> None:
+    """Run the command; a mistake of the user is one line and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error))
+    except click.exceptions.Abort:
+        sys.exit(_INTERRUPTED)
+    except click.ClickException as error:
+        _fail(f"{error.format_message()} (see `lakehouse --help`)")
+    sys.exit(code or 0)
+
+
+def _fail(message: str) -> None:
+    one_line = " ".join(message.split())
+    err.print(f"error: {one_line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(_USER_ERROR)

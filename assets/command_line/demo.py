@@ -1,0 +1,81 @@
+"""`lakehouse demo`: the main job on sample footage, from nothing to an answer."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assets.command_line.console import out
+from assets.command_line.ingest import run_ingest
+from assets.command_line.instance import dagster_configuration, ui_command
+from assets.command_line.read import Format, search, sql, status
+from assets.command_line.sample import make_sample
+from lakehouse.errors import UserError
+from lakehouse.sample.footage import BUCKET_FOLDER, SampleOptions
+from lakehouse.settings import SETTINGS_VARIABLE
+
+_QUERY = """SELECT camera, count(*) AS clips, count(*) FILTER (passed) AS passed,
+    round(avg(sharpness_p50), 2) AS sharpness, round(avg(motion_p50), 1) AS motion
+FROM scores JOIN verdicts USING (clip_id, recording_id, day, camera)
+GROUP BY camera ORDER BY camera"""
+_SEARCH = "strong motion"
+_LINKED = ("LAKEHOUSE_BUCKET", "LAKEHOUSE_LAKE", "LAKEHOUSE_KEY_PATTERN")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="A folder for everything it makes.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Sample footage, ingest, ledger, a query and a search, all in one folder.
+
+    Leaves everything there: run it again and nothing is computed twice.
+    """
+    home = _prepare(folder.absolute())
+    if not (folder / BUCKET_FOLDER).is_dir():
+        make_sample(folder, SampleOptions())
+    outcome = run_ingest(None, None, retry_failed=False)
+    if outcome.failed:
+        raise typer.Exit(1)
+    status()
+    out.print(f"\n$ lakehouse sql '{_QUERY}'", markup=False, highlight=False)
+    sql(_QUERY, Format.TABLE)
+    out.print(f"\n$ lakehouse search '{_SEARCH}' --limit 3", markup=False, highlight=False)
+    search(_SEARCH, limit=3)
+    out.print("\nAsk on:", style="bold")
+    _say(f"  export {SETTINGS_VARIABLE}={folder.absolute() / 'lakehouse.toml'}")
+    _say('  lakehouse search "画面 运动"')
+    _say("Watch it in the Dagster UI, at http://127.0.0.1:3000:")
+    _say(f"  {ui_command(home)}")
+
+
+def _prepare(folder: Path) -> Path:
+    """Settings and a Dagster instance of the demo's own; returns the instance's folder."""
+    home = folder / "dagster_home"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(dagster_configuration(), home / "dagster.yaml")
+        settings = folder / "lakehouse.toml"
+        settings.write_text(
+            f'bucket = "{(folder / BUCKET_FOLDER).as_posix()}"\n'
+            f'lake = "{(folder / "lake").as_posix()}"\n',
+            encoding="utf-8",
+        )
+    except OSError as error:
+        raise UserError(f"{folder} can't be written: {error.strerror}; name another") from error
+    for variable in _LINKED:
+        os.environ.pop(variable, None)
+    os.environ[SETTINGS_VARIABLE] = str(settings)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def _say(line: str) -> None:
+    out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,147 @@
+"""`lakehouse ingest`: every partition that has work, through Dagster."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress
+
+from assets.command_line.console import duration, err, progress
+from assets.command_line.instance import dagster_home
+from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day
+from lakehouse.engine.scan import Scan, scan, with_work
+from lakehouse.tables.partition import Partition
+
+if TYPE_CHECKING:
+    from lakehouse.stages.stage import Made, Stage
+    from resources.lakehouse import LakehouseResource
+
+
+@dataclass
+class Outcome:
+    """What an ingest did; `failed` holds the partitions whose run failed, with the reason."""
+
+    partitions: int = 0
+    footage_s: float = 0.0
+    errors: int = 0
+    failed: dict[Partition, str] = field(default_factory=dict)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(ingest)
+
+
+def ingest(
+    day: DayOption = None,
+    camera: CameraOption = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also try again what failed before.")
+    ] = False,
+) -> None:
+    """Materialize every partition that has work: new, changed or removed footage, or new settings.
+
+    Broken footage is data: it becomes rows with errors, counted at the end. Exit code 1 if a run
+    failed.
+    """
+    outcome = run_ingest(parse_day(day), parse_camera(camera), retry_failed=retry_failed)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def run_ingest(day: date | None, camera: str | None, *, retry_failed: bool) -> Outcome:
+    """Scan, plan, and run what has work. Raises UserError for wrong settings."""
+    # Dagster takes seconds to import, and most commands never need it.
+    from resources.lakehouse import LakehouseResource  # noqa: PLC0415
+
+    lakehouse = LakehouseResource()
+    with progress() as bar:
+        task = bar.add_task(f"listing {lakehouse.settings.bucket}", total=None)
+        found = _scan(lakehouse)
+        chosen = sorted(
+            partition
+            for partition in found.partitions
+            if day in (None, partition.day) and camera in (None, partition.camera)
+        )
+        bar.update(task, description="planning", total=len(chosen))
+        work = list(
+            with_work(_ticking(chosen, bar, task), lakehouse.stages(), retry_failed=retry_failed)
+        )
+    _tell_listing(found, chosen, work)
+    outcome = _run(work, retry_failed=retry_failed) if work else Outcome()
+    _tell_outcome(outcome)
+    return outcome
+
+
+def _scan(lakehouse: "LakehouseResource") -> Scan:
+    return scan(lakehouse.bucket.list(), lakehouse.pattern, lakehouse.settings.first_day)
+
+
+def _ticking(partitions: Sequence[Partition], bar: Progress, task: object) -> Iterator[Partition]:
+    for partition in partitions:
+        yield partition
+        bar.advance(task)  # type: ignore[arg-type]
+
+
+def _tell_listing(found: Scan, chosen: Sequence[Partition], work: Sequence[Partition]) -> None:
+    objects = sum(found.partitions[partition].object_count for partition in chosen)
+    err.print(
+        f"{objects} recordings in {len(chosen)} partitions; "
+        f"{len(work)} partitions have work, {len(chosen) - len(work)} are up to date",
+        highlight=False,
+    )
+    if found.mismatch_count:
+        err.print(f"{found.mismatch_count} keys belong to no partition; the first:", style="yellow")
+        for mismatch in found.mismatches[:5]:
+            err.print(f"  {mismatch.key}: {mismatch.reason}", markup=False, highlight=False)
+
+
+def _run(work: Sequence[Partition], *, retry_failed: bool) -> Outcome:
+    dagster_home()
+    from assets.command_line.runs import run_partition  # noqa: PLC0415
+
+    outcome = Outcome(partitions=len(work))
+    with progress() as bar:
+        task = bar.add_task("partitions", total=len(work))
+        for partition in work:
+            with _shown(bar, partition, outcome):
+                problem = run_partition(partition, retry_failed=retry_failed)
+            if problem:
+                outcome.failed[partition] = problem
+                bar.console.print(f"{partition}: {problem}", style="red", markup=False)
+            bar.advance(task)
+    return outcome
+
+
+@contextmanager
+def _shown(bar: Progress, partition: Partition, outcome: Outcome) -> Iterator[None]:
+    """Counts and shows what is made while the block runs."""
+    from resources.lakehouse import heard_by  # noqa: PLC0415
+
+    task = bar.add_task(str(partition), total=None)
+
+    def listener(stage: "Stage", made: "Made") -> None:
+        if stage.name == "clips":
+            outcome.footage_s += made.footage_s
+        if made.error:
+            outcome.errors += 1
+        bar.update(task, description=f"{partition} {stage.name}")
+        bar.advance(task)
+
+    try:
+        with heard_by(listener):
+            yield
+    finally:
+        bar.remove_task(task)
+
+
+def _tell_outcome(outcome: Outcome) -> None:
+    done = outcome.partitions - len(outcome.failed)
+    err.print(
+        f"{done} partitions materialized, {duration(outcome.footage_s)} of footage decoded, "
+        f"{outcome.errors} rows with errors, {len(outcome.failed)} runs failed",
+        highlight=False,
+    )

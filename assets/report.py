@@ -1,0 +1,62 @@
+"""What a materialization shows in the UI: counts, speed, schema and a picture."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from lakehouse.engine.local import StageReport
+from lakehouse.query.contact_sheet import contact_sheet
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.partition import Partition
+from lakehouse.tables.schemas import Table
+
+Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | float | int | str]
+
+
+def table_metadata(table: Table) -> Metadata:
+    """The schema of a table, as the UI draws it."""
+    columns = [
+        dg.TableColumn(
+            field.name,
+            str(field.type),
+            constraints=dg.TableColumnConstraints(
+                nullable=field.nullable, unique=field.name == table.key
+            ),
+        )
+        for field in table.schema
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)}
+
+
+def run_metadata(
+    reports: Sequence[StageReport], lake: Lake, partition: Partition, tables: Sequence[Table]
+) -> Metadata:
+    """What a run did in a partition: added up over the stages of a family."""
+    footage_s = sum(report.footage_s for report in reports)
+    wall_s = sum(report.wall_s for report in reports)
+    metadata: dict[str, dg.MetadataValue | dg.TableSchema | float | int | str] = {
+        "rows_written": sum(report.written for report in reports),
+        "skipped": sum(report.skipped for report in reports),
+        "failed": sum(report.failed for report in reports),
+        "removed": sum(report.removed for report in reports),
+        "footage_s": round(footage_s, 3),
+        "dagster/partition_row_count": sum(
+            lake.dataset(table).count_rows(filter=partition.predicate) for table in tables
+        ),
+        "dagster/uri": ", ".join(lake.uri(table) for table in tables),
+    }
+    if footage_s:
+        metadata["speed_x_real_time"] = round(footage_s / max(wall_s, 1e-9), 2)
+    for unit in sorted({unit for report in reports for unit in report.units}):
+        metadata[unit] = sum(report.units.get(unit, 0.0) for report in reports)
+    return metadata
+
+
+def sheet_metadata(lake: Lake, partition: Partition) -> Metadata:
+    """The partition's contact sheet, small enough to live in the event log."""
+    jpeg = contact_sheet(lake, partition)
+    if jpeg is None:
+        return {}
+    picture = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
+    return {"contact_sheet": dg.MetadataValue.md(f"![clips of {partition}]({picture})")}

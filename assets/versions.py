@@ -1,0 +1,29 @@
+"""What makes an asset stale, and what is then requested."""
+
+import dagster as dg
+
+from lakehouse.settings import load_settings
+from lakehouse.stages.chain import versions_of
+
+RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
+
+_CHANGED: dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey] = (
+    dg.AutomationCondition.any_deps_updated()
+    | (dg.AutomationCondition.code_version_changed() & ~dg.AutomationCondition.missing())
+)
+
+ON_CHANGE = (
+    _CHANGED.since_last_handled()
+    & ~dg.AutomationCondition.any_deps_missing()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
+    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+)
+"""Requests the partitions that exist, and only those, of an asset whose code version or parents
+changed. `eager` and its kin look at the latest day only, so footage that comes late would never
+get through."""
+
+
+def code_version(family: str) -> str:
+    """The versions of a family's stages as one: a changed prompt shows as stale in the UI."""
+    return " ".join(versions_of(family, load_settings()))

@@ -1,0 +1,1 @@
+"""Running stages: what is planned, made and committed. Local threads now."""

@@ -1,0 +1,129 @@
+"""Runs one stage over one partition: plan, make, commit in batches, count.
+
+Which work there is belongs to `tables.plan`, what the work is to the stages.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lakehouse.stages.stage import Made, Stage
+from lakehouse.tables.commit import complete, remove_children, replace_children
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.partition import Partition
+from lakehouse.tables.plan import Plan, make_plan
+
+_COMMIT_ROWS = 512
+_COMMIT_BYTES = 64 * 2**20
+_COMMIT_AFTER_S = 30.0
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a run of a stage over a partition did. `skipped` counts parents that were current,
+    `failed` those whose rows hold an error; `footage_s` is the footage read."""
+
+    stage: str
+    written: int = 0
+    skipped: int = 0
+    failed: int = 0
+    removed: int = 0
+    footage_s: float = 0.0
+    wall_s: float = 0.0
+    units: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of footage read per second; none where no footage was read."""
+        return self.footage_s / self.wall_s if self.footage_s and self.wall_s else None
+
+
+def plan_stage(stage: Stage, partition: Partition) -> Plan:
+    """Which parents of the partition need work. Reads keys and fingerprints only."""
+    return make_plan(stage.parents(partition), stage.children(partition))
+
+
+def run_stage(
+    stage: Stage,
+    lake: Lake,
+    partition: Partition,
+    run_id: str,
+    *,
+    retry_failed: bool = False,
+    on_made: Callable[[Made], None] | None = None,
+) -> StageReport:
+    """Bring the stage's rows of the partition up to date; commits nothing if they are.
+
+    A run that is killed keeps the commits made so far, each with all rows of its parents.
+    `on_made` hears of every parent as soon as its rows are made.
+    """
+    started = time.monotonic()
+    parents = stage.parents(partition)
+    plan = make_plan(parents, stage.children(partition))
+    work = plan.work(retry_failed=retry_failed)
+    if plan.orphaned:
+        for table in (*stage.side_tables, stage.table):
+            remove_children(lake, table, plan.orphaned)
+    made_from = dict(parents.select("parent_id", "fingerprint").iter_rows())
+    written = failed = 0
+    footage_s = 0.0
+    units: dict[str, float] = {}
+    for batch in _batches(stage.make(partition, work) if work else iter(())):
+        written += _commit(stage, lake, batch, made_from, run_id)
+        for made in batch:
+            failed += made.error is not None
+            footage_s += made.footage_s
+            for unit, amount in made.units.items():
+                units[unit] = units.get(unit, 0.0) + amount
+            if on_made:
+                on_made(made)
+    return StageReport(
+        stage=stage.name,
+        written=written,
+        skipped=len(plan.current) + (0 if retry_failed else len(plan.failed)),
+        failed=failed,
+        removed=len(plan.orphaned),
+        footage_s=footage_s,
+        wall_s=time.monotonic() - started,
+        units=units,
+    )
+
+
+def _commit(
+    stage: Stage, lake: Lake, batch: Sequence[Made], made_from: Mapping[str, str], run_id: str
+) -> int:
+    """One commit a table, the stage's own last: a parent found in it has all of its rows."""
+    parents = [made.parent_id for made in batch]
+    written = 0
+    for table in (*stage.side_tables, stage.table):
+        rows = [
+            complete(
+                row,
+                fingerprint=made_from[made.parent_id],
+                stage_version=stage.version,
+                run_id=run_id,
+            )
+            for made in batch
+            for row in made.rows.get(table.name, ())
+        ]
+        written += replace_children(lake, table, parents, rows)
+    return written
+
+
+def _batches(results: Iterator[Made]) -> Iterator[list[Made]]:
+    """Groups large enough for a commit, and none older than `_COMMIT_AFTER_S`."""
+    batch: list[Made] = []
+    rows = size_bytes = 0
+    since = time.monotonic()
+    for made in results:
+        batch.append(made)
+        rows += sum(len(of_table) for of_table in made.rows.values())
+        size_bytes += sum(
+            len(row.get("jpeg") or b"") for of_table in made.rows.values() for row in of_table
+        )
+        waited_s = time.monotonic() - since
+        if rows >= _COMMIT_ROWS or size_bytes >= _COMMIT_BYTES or waited_s >= _COMMIT_AFTER_S:
+            yield batch
+            batch, rows, size_bytes, since = [], 0, 0, time.monotonic()
+    if batch:
+        yield batch

@@ -1,0 +1,1 @@
+"""Capabilities that a model can bring, one folder each, one file a backend."""

@@ -1,0 +1,1 @@
+"""Captioners: one file a backend, `registry` to choose one by its settings."""

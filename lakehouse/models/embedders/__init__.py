@@ -1,0 +1,1 @@
+"""Vectors for clips: the protocol, and one file a backend."""

@@ -1,0 +1,1 @@
+"""Reading the lake: SQL views, verdicts, the ledger, and search."""

@@ -1,0 +1,68 @@
+"""One clip as an MP4: from its id to the bytes, read from the bucket on demand."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lakehouse.errors import UserError
+from lakehouse.storage.bucket import Bucket, ObjectNotFound
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.schemas import CLIPS, RECORDINGS
+from lakehouse.video.cut import CutReport, cut_clip
+
+_ID_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyz-")
+
+
+def export_clip(lake: Lake, bucket: Bucket, clip_id: str, target: Path) -> CutReport:
+    """Write the clip to `target`, losslessly and exact to the frame; whole or not at all.
+
+    Raises UserError for a clip that doesn't exist or can't be cut, a recording that was removed
+    or replaced since, and a target that can't be written.
+    """
+    clip = _clip(lake, clip_id)
+    recording = lake.read(
+        RECORDINGS, None, ["key", "etag", "container"], f"recording_id = '{clip['recording_id']}'"
+    ).row(0, named=True)
+    if clip["status"] == "failed":
+        raise UserError(f"clip {clip_id} holds no frames: {clip['error']}")
+    key = recording["key"]
+    try:
+        if bucket.stat(key).etag != recording["etag"]:
+            raise UserError(f"{key} was replaced since; run `lakehouse ingest`, then choose again")
+        source = bucket.open(key)
+    except ObjectNotFound as error:
+        raise UserError(f"{key}, which holds clip {clip_id}, is gone from the bucket") from error
+    with closing(source):
+        return _write(
+            target,
+            lambda file: cut_clip(
+                source, recording["container"], clip["start_pts"], clip["end_pts"], file
+            ),
+        )
+
+
+def _clip(lake: Lake, clip_id: str) -> dict[str, Any]:
+    columns = ["recording_id", "start_pts", "end_pts", "status", "error"]
+    known = _ID_CHARACTERS.issuperset(clip_id)
+    rows = lake.read(CLIPS, None, columns, f"clip_id = '{clip_id}'") if known else None
+    if rows is None or rows.is_empty():
+        raise UserError(
+            f'there is no clip {clip_id}; `lakehouse sql "SELECT clip_id FROM clips"` lists them'
+        )
+    return rows.row(0, named=True)
+
+
+def _write(target: Path, write: Callable[[BinaryIO], CutReport]) -> CutReport:
+    """Through a file beside the target, so that nobody sees half a clip."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        try:
+            with partial.open("wb") as file:
+                report = write(file)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{target} can't be written: {error.strerror or error}") from error
+    return report

@@ -1,0 +1,82 @@
+"""A small picture of a partition: one frame for each of some of its clips, with its time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.partition import Partition
+from lakehouse.tables.schemas import FRAMES
+from lakehouse.video.signals import Gray
+
+_COLUMNS, _ROWS = 4, 2
+_TILE_WIDTH, _TILE_HEIGHT = 160, 90
+_JPEG_QUALITY = 70
+
+
+def contact_sheet(lake: Lake, partition: Partition) -> bytes | None:
+    """A JPEG of at most 640 x 180 pixels; none if the partition has no frames.
+
+    The clips are spread over the partition, and each shows its middle frame with the time since
+    its recording's start.
+    """
+    frames = lake.read(FRAMES, partition, ["frame_id", "clip_id", "recording_id", "time_s"])
+    if frames.is_empty():
+        return None
+    middles = [
+        clip.row(clip.height // 2, named=True)
+        for clip in frames.sort("frame_id").partition_by("clip_id", maintain_order=True)
+    ]
+    spread = _spread(middles, _COLUMNS * _ROWS)
+    ids = ", ".join(f"'{frame['frame_id']}'" for frame in spread)
+    jpegs = lake.read(FRAMES, partition, ["frame_id", "jpeg"], f"frame_id IN ({ids})")
+    by_id = dict(jpegs.iter_rows())
+    return sheet([(by_id[frame["frame_id"]], _clock(frame["time_s"])) for frame in spread])
+
+
+def sheet(pictures: Sequence[tuple[bytes, str]]) -> bytes:
+    """Pictures with their captions as one JPEG, row by row."""
+    tiles = [_tile(jpeg, text) for jpeg, text in pictures]
+    columns = min(_COLUMNS, len(tiles))
+    blank = np.zeros((_TILE_HEIGHT, _TILE_WIDTH, 3), np.uint8)
+    tiles += [blank] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles), columns)]
+    _, encoded = cv2.imencode(".jpg", np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return encoded.tobytes()
+
+
+def _tile(jpeg: bytes, text: str) -> Gray:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None, "frames are JPEGs that this project wrote"
+    height, width = picture.shape[:2]
+    scale = min(_TILE_WIDTH / width, _TILE_HEIGHT / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    tile = np.zeros((_TILE_HEIGHT, _TILE_WIDTH, 3), np.uint8)
+    top, left = (_TILE_HEIGHT - size[1]) // 2, (_TILE_WIDTH - size[0]) // 2
+    tile[top : top + size[1], left : left + size[0]] = small
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(
+            tile,
+            text,
+            (4, _TILE_HEIGHT - 6),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.4,
+            colour,
+            thickness,
+            cv2.LINE_AA,
+        )
+    return tile
+
+
+def _spread(items: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    if len(items) <= count:
+        return list(items)
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"

@@ -1,0 +1,46 @@
+"""The verdict of a clip: whether it passes, and why not, by today's thresholds.
+
+A query over stored scores, never stored itself: a changed threshold needs nothing recomputed.
+"""
+
+import duckdb
+import polars as pl
+
+from lakehouse.settings import Thresholds
+
+_UNLIT = "darkness_p50 > {max_darkness}"
+_WASHED_OUT = "over_exposed_p50 > {max_over_exposed}"
+_SEEN = f"NOT ({_UNLIT}) AND NOT ({_WASHED_OUT})"
+
+RULES = {
+    "dark": _UNLIT,
+    "over_exposed": _WASHED_OUT,
+    "blurred": f"sharpness_p50 < {{min_sharpness}} AND {_SEEN}",
+    "noisy": f"noise_p50 > {{max_noise}} AND {_SEEN}",
+    "still": f"stillness > {{max_stillness}} AND {_SEEN}",
+    "empty": f"texture_p50 < {{min_texture}} AND {_SEEN}",
+}
+"""Reason and condition, in SQL over the columns of `scores`. Where nothing can be seen, only that
+is the reason: a black picture is neither blurred nor still."""
+
+
+def verdicts_sql(thresholds: Thresholds) -> str:
+    """A query with the columns clip_id, recording_id, day, camera, passed and reasons."""
+    levels = thresholds.model_dump()
+    reasons = ", ".join(
+        f"CASE WHEN {rule.format(**levels)} THEN '{reason}' END" for reason, rule in RULES.items()
+    )
+    return f"""
+        SELECT clip_id, recording_id, day, camera, len(reasons) = 0 AS passed, reasons
+        FROM (
+            SELECT *, list_filter([{reasons}], lambda reason: reason IS NOT NULL) AS reasons
+            FROM scores
+        )
+    """
+
+
+def judge(scores: pl.DataFrame, thresholds: Thresholds) -> pl.DataFrame:
+    """The verdicts of these rows of `scores`, by the same query."""
+    with duckdb.connect(":memory:") as connection:
+        connection.register("scores", scores.to_arrow())
+        return connection.sql(verdicts_sql(thresholds)).pl()

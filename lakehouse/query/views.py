@@ -1,0 +1,95 @@
+"""The views that SQL sees: one for each table, and the verdicts and the ledger over them.
+
+Pictures and raw samples are left out: they are for programs, through Lance. Running somebody's
+query is `sql`.
+"""
+
+import duckdb
+import pyarrow as pa
+
+from lakehouse.models.embedders.registry import describe as describe_embedder
+from lakehouse.query.verdicts import verdicts_sql
+from lakehouse.settings import Settings
+from lakehouse.tables import schemas
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.schemas import Table
+
+_HIDDEN = {"frames": ("jpeg",), "clips": ("samples", "frames_hash")}
+
+LEDGER = """
+    SELECT r.recording_id, r.key, r.day, r.camera, coalesce(r.duration_s, 0) AS duration_s,
+        coalesce(c.kept_s, 0) AS kept_s,
+        coalesce(c.too_short_s, 0) AS too_short_s,
+        coalesce(c.failed_s, 0) AS failed_s,
+        coalesce(c.passed_s, 0) AS passed_s,
+        coalesce(c.rejected_s, 0) AS rejected_s,
+        1 / r.frame_rate AS frame_s,
+        coalesce(r.error, c.error) AS error
+    FROM recordings r LEFT JOIN (
+        SELECT clips.recording_id,
+            sum(end_s - start_s) FILTER (status = 'kept') AS kept_s,
+            sum(end_s - start_s) FILTER (status = 'too_short') AS too_short_s,
+            sum(end_s - start_s) FILTER (status = 'failed') AS failed_s,
+            sum(end_s - start_s) FILTER (passed) AS passed_s,
+            sum(end_s - start_s) FILTER (NOT passed) AS rejected_s,
+            min(error) AS error
+        FROM clips LEFT JOIN verdicts USING (clip_id)
+        GROUP BY clips.recording_id
+    ) c ON r.recording_id = c.recording_id
+"""
+"""Where every second of every recording went: kept + too_short + failed is its duration."""
+
+
+def connect(lake: Lake, settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A connection with all views, over the tables' versions of this moment.
+
+    Raises UserError if the lake has no tables yet.
+    """
+    connection = duckdb.connect(":memory:")
+    for table in (
+        schemas.RECORDINGS,
+        schemas.CLIPS,
+        schemas.FRAMES,
+        schemas.SCORES,
+        schemas.CAPTIONS,
+    ):
+        connection.register(f"{table.name}_rows", lake.dataset(table))
+        shown = [n for n in table.schema.names if n not in _HIDDEN.get(table.name, ())]
+        connection.execute(
+            f"CREATE TEMP VIEW {table.name} AS SELECT {', '.join(shown)} FROM {table.name}_rows"
+        )
+    connection.execute(f"CREATE TEMP VIEW embeddings AS {_embeddings(connection, lake, settings)}")
+    connection.execute(f"CREATE TEMP VIEW verdicts AS {verdicts_sql(settings.thresholds)}")
+    connection.execute(f"CREATE TEMP VIEW ledger AS {LEDGER}")
+    return connection
+
+
+def embedding_tables(settings: Settings) -> dict[str, Table]:
+    """The table of each configured embedder, by variant."""
+    return {
+        variant: schemas.embeddings(variant, describe_embedder(embedder).dimensions)
+        for variant, embedder in settings.embedders.items()
+    }
+
+
+def all_tables(settings: Settings) -> tuple[Table, ...]:
+    """Every table of the lake."""
+    return (
+        schemas.RECORDINGS,
+        schemas.CLIPS,
+        schemas.FRAMES,
+        schemas.SCORES,
+        schemas.CAPTIONS,
+        *embedding_tables(settings).values(),
+    )
+
+
+def _embeddings(connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings) -> str:
+    """One query over the tables of all variants: vectors of any length, side by side."""
+    queries = []
+    for number, table in enumerate(embedding_tables(settings).values()):
+        name = f"embeddings_{number}_rows"
+        rows = lake.dataset(table) if lake.exists(table) else pa.table(table.schema.empty_table())
+        connection.register(name, rows)
+        queries.append(f"SELECT * REPLACE (vector::FLOAT[] AS vector) FROM {name}")
+    return " UNION ALL ".join(queries)

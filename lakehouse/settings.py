@@ -1,0 +1,211 @@
+"""The one place of configuration: a settings file, overridden by `LAKEHOUSE_*` variables.
+
+Every number that a person may want to change is a field here, with its unit in its name. Secrets
+are not: they stay in the environment, under names that the settings may state.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from lakehouse.errors import UserError
+
+SETTINGS_VARIABLE = "LAKEHOUSE_SETTINGS"
+DEFAULT_SETTINGS_FILE = "lakehouse.toml"
+_PREFIX = "LAKEHOUSE_"
+
+VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class S3Settings(_Group):
+    """How an `s3://` bucket or lake is reached. Credentials come from the usual AWS variables."""
+
+    endpoint: str | None = None
+    """Address of the server; none for AWS itself."""
+    region: str = "us-east-1"
+    addressing: Literal["path", "virtual"] = "path"
+    """`virtual` puts the bucket's name into the host name, as Volcano TOS requires."""
+
+
+class ClipSettings(_Group):
+    """How a recording is cut into clips, and which frames are kept. A change re-decodes."""
+
+    detector: Literal["content", "adaptive", "histogram", "hash", "threshold"] = "content"
+    """Which of PySceneDetect's detectors finds the shot boundaries, with its own defaults."""
+    detector_threshold: float | None = None
+    """The detector's threshold in its own unit; none for its default."""
+    min_clip_s: float = Field(default=4.0, ge=0)
+    """Spans shorter than this become clips of status `too_short`."""
+    max_clip_s: float = Field(default=20.0, gt=0)
+    """Longer shots are divided."""
+    frames_per_clip: int = Field(default=8, ge=1, le=256)
+    frame_longest_px: int = Field(default=640, ge=64, le=8192)
+    jpeg_quality: int = Field(default=85, ge=1, le=100)
+    sample_interval_s: float = Field(default=0.4, gt=0)
+    """Signals are measured this often; kept frames are chosen among these samples, so that a clip
+    shorter than `frames_per_clip` intervals has fewer frames."""
+
+    @model_validator(mode="after")
+    def _a_divided_shot_never_yields_a_short_clip(self) -> Self:
+        if self.max_clip_s < 2 * self.min_clip_s:
+            raise ValueError("max_clip_s must be at least twice min_clip_s")
+        return self
+
+
+class Thresholds(_Group):
+    """What a clip must measure to pass. Only queries read these: a change recomputes no score.
+
+    The units are those of the columns of `scores` that they are compared with.
+    """
+
+    max_darkness: float = 0.85
+    max_over_exposed: float = 0.5
+    min_sharpness: float = 0.3
+    max_noise: float = 12.0
+    max_stillness: float = 0.9
+    min_texture: float = 6.0
+
+
+class MeasuredCaptioner(_Group):
+    """The weightless baseline: states only what was measured."""
+
+    backend: Literal["measured"] = "measured"
+    language: Literal["en", "zh"] = "en"
+
+
+class OpenAICaptioner(_Group):
+    """Any server that speaks OpenAI's chat completions with images, such as vLLM's."""
+
+    backend: Literal["openai"]
+    language: Literal["en", "zh"] = "en"
+    base_url: str
+    """For instance `http://127.0.0.1:8000/v1`."""
+    model: str
+    prompt_file: Path | None = None
+    """A text file instead of the built-in inspection prompt of the language."""
+    api_key_variable: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; the key itself is never a setting."""
+    max_in_flight: int = Field(default=16, ge=1)
+    max_retries: int = Field(default=5, ge=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    max_tokens: int = Field(default=1024, ge=16)
+    temperature: float = Field(default=0.0, ge=0)
+
+
+CaptionerSettings = Annotated[MeasuredCaptioner | OpenAICaptioner, Field(discriminator="backend")]
+
+
+class DescriptorEmbedder(_Group):
+    """The weightless baseline: a handcrafted visual descriptor."""
+
+    backend: Literal["descriptor"] = "descriptor"
+
+
+EmbedderSettings = DescriptorEmbedder
+
+
+class Settings(BaseSettings):
+    """All configuration of a lake, validated and frozen. See `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    bucket: str = "bucket"
+    """Where raw footage lies: a folder or `s3://bucket/prefix`."""
+    lake: str = "lake"
+    """Where the tables lie: a folder or `s3://bucket/prefix`."""
+    key_pattern: str = "{robot}/{camera}/{day}/{name}"
+    first_day: date = date(2020, 1, 1)
+    """The first day that Dagster offers as a partition; footage of earlier days is refused."""
+    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Recordings decoded at once."""
+    s3: S3Settings = S3Settings()
+    clips: ClipSettings = ClipSettings()
+    thresholds: Thresholds = Thresholds()
+    captioners: dict[VariantName, CaptionerSettings] = {
+        "default": MeasuredCaptioner(language="en"),
+        "zh": MeasuredCaptioner(language="zh"),
+    }
+    embedders: dict[VariantName, EmbedderSettings] = {"default": DescriptorEmbedder()}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the settings file."""
+        del dotenv_settings, file_secret_settings
+        file = settings_file()
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=file) if file else None
+        return (init_settings, env_settings, toml) if toml else (init_settings, env_settings)
+
+
+def settings_file() -> Path | None:
+    """The file named by `LAKEHOUSE_SETTINGS`, or `lakehouse.toml` here, or none.
+
+    Raises UserError if the named file does not exist.
+    """
+    named = os.environ.get(SETTINGS_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise UserError(
+                f"{SETTINGS_VARIABLE} names {named}, which is no file; create or unset it"
+            )
+        return Path(named)
+    default = Path(DEFAULT_SETTINGS_FILE)
+    return default if default.is_file() else None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from arguments, environment and file, in this order of precedence.
+
+    Raises UserError, in one line, for unknown names and for values that don't fit.
+    """
+    unknown = sorted(_unknown_variables())
+    if unknown:
+        known = ", ".join(sorted(_PREFIX + name.upper() for name in Settings.model_fields))
+        raise UserError(
+            f"unknown setting in the environment: {', '.join(unknown)}; known are {known}"
+        )
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise UserError("; ".join(_explain(error))) from error
+    except ValueError as error:
+        raise UserError(f"settings can't be read: {error}") from error
+
+
+def _unknown_variables() -> Iterator[str]:
+    for variable in os.environ:
+        if variable.startswith(_PREFIX) and variable != SETTINGS_VARIABLE:
+            field = variable.removeprefix(_PREFIX).split("__")[0].lower()
+            if field not in Settings.model_fields:
+                yield variable
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            yield f"unknown setting {name}; remove it or correct its name"
+        else:
+            yield f"setting {name or '(all)'}: {problem['msg']}"

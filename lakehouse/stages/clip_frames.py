@@ -1,0 +1,52 @@
+"""Clips of a partition together with their frames, read from the lake a few at a time.
+
+What the model stages feed their models with; no footage is read.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.partition import Partition
+from lakehouse.tables.schemas import CLIPS, FRAMES
+
+_CLIPS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class ClipFrames:
+    """A clip and its frames in order: pairs of seconds since the clip's start and upright JPEG."""
+
+    clip_id: str
+    recording_id: str
+    duration_s: float
+    frames: tuple[tuple[float, bytes], ...]
+
+
+def clips_with_frames(
+    lake: Lake, partition: Partition, clip_ids: Sequence[str]
+) -> Iterator[ClipFrames]:
+    """These clips, in order of time, with at most a few dozen clips' pictures in memory."""
+    wanted = set(clip_ids)
+    columns = ["clip_id", "recording_id", "start_s", "end_s"]
+    clips = (
+        row
+        for row in lake.read(CLIPS, partition, columns).sort("clip_id").iter_rows(named=True)
+        if row["clip_id"] in wanted
+    )
+    while batch := list(islice(clips, _CLIPS_AT_ONCE)):
+        ids = ", ".join(f"'{row['clip_id']}'" for row in batch)
+        pictures = lake.read(
+            FRAMES, partition, ["clip_id", "time_s", "jpeg"], f"clip_id IN ({ids})"
+        ).sort("time_s")
+        by_clip = pictures.partition_by("clip_id", as_dict=True)
+        for row in batch:
+            found = by_clip.get((row["clip_id"],))
+            frames = () if found is None else tuple(found.select("time_s", "jpeg").iter_rows())
+            yield ClipFrames(
+                clip_id=row["clip_id"],
+                recording_id=row["recording_id"],
+                duration_s=row["end_s"] - row["start_s"],
+                frames=tuple((time_s - row["start_s"], jpeg) for time_s, jpeg in frames),
+            )

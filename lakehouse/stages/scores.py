@@ -1,0 +1,88 @@
+"""Scores: what was measured of a clip, from the signals of its samples.
+
+Quantiles rather than means: a burst that is over soon does not move the median, and one that
+lasts does. What passes is a query over them (`query.verdicts`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lakehouse.stages.stage import Made, version_of
+from lakehouse.tables.fingerprint import fingerprint
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.partition import Partition
+from lakehouse.tables.plan import PARENTS
+from lakehouse.tables.schemas import CLIPS, QUANTILES, SCORES, Table
+from lakehouse.video.signals import SIGNALS, stillness
+
+_CODE = 1
+_KEPT = "status = 'kept'"
+
+
+def version() -> str:
+    """The quantiles are the only choice made here."""
+    return version_of(_CODE, fingerprint(QUANTILES, SIGNALS))
+
+
+@dataclass(frozen=True)
+class ScoresStage:
+    """Scores every clip that is kept; spans that are too short or failed have none."""
+
+    lake: Lake
+
+    name = "scores"
+    table = SCORES
+    side_tables: tuple[Table, ...] = ()
+
+    @cached_property
+    def version(self) -> str:
+        """See the module's `version`."""
+        return version()
+
+    def parents(self, partition: Partition) -> pl.DataFrame:
+        """The kept clips."""
+        clips = self.lake.read(CLIPS, partition, ["clip_id", "content_hash"], _KEPT)
+        return pl.DataFrame(
+            [
+                (clip_id, fingerprint(self.version, made), True)
+                for clip_id, made in clips.iter_rows()
+            ],
+            schema=PARENTS,
+            orient="row",
+        )
+
+    def children(self, partition: Partition) -> pl.DataFrame:
+        """The scores of the partition."""
+        scores = self.lake.read(SCORES, partition, ["clip_id", "fingerprint"])
+        return scores.select(parent_id="clip_id", fingerprint="fingerprint", failed=pl.lit(False))
+
+    def make(self, partition: Partition, parent_ids: Sequence[str]) -> Iterator[Made]:
+        """Pure arithmetic over stored samples: no footage is read."""
+        wanted = set(parent_ids)
+        columns = ["clip_id", "recording_id", "samples"]
+        for clip in self.lake.read(CLIPS, partition, columns, _KEPT).iter_rows(named=True):
+            if clip["clip_id"] in wanted:
+                row = {
+                    "clip_id": clip["clip_id"],
+                    "recording_id": clip["recording_id"],
+                    "day": partition.day,
+                    "camera": partition.camera,
+                    **score(clip["samples"]),
+                }
+                yield Made(clip["clip_id"], {SCORES.name: [row]})
+
+
+def score(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The score columns of a clip with these samples; none where nothing was measured."""
+    columns: dict[str, Any] = {"sample_count": len(samples)}
+    for signal in SIGNALS:
+        values = [sample[signal] for sample in samples if sample[signal] is not None]
+        for suffix, quantile in QUANTILES.items():
+            columns[f"{signal}_{suffix}"] = float(np.quantile(values, quantile)) if values else None
+    motions = [sample["motion"] for sample in samples if sample["motion"] is not None]
+    return {**columns, "stillness": stillness(motions)}

@@ -1,0 +1,116 @@
+"""The interface to the place where raw footage lies, and how an address becomes one.
+
+What every kind of bucket promises belongs here, including which keys exist at all; how a folder
+or a server keeps the promise is `local` and `s3`. What a key means is `keys`.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from lakehouse.errors import UserError
+from lakehouse.settings import S3Settings
+
+_LONGEST_KEY_BYTES = 1024  # S3's limit
+_PARTIAL_SUFFIXES = (".part", ".partial", ".filepart", ".crdownload", ".tmp")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+class ObjectNotFound(Exception):  # noqa: N818, it is an answer as often as an error
+    """No object has the key that was asked for."""
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object as it was when looked at. `etag` changes whenever the object is replaced."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified: datetime
+    """When the object came to lie here, in UTC."""
+
+
+class Bucket(Protocol):
+    """Objects by key. A key is a relative path with `/` between its parts, see `is_key`.
+
+    Every method raises UserError where the bucket itself can't be reached or read.
+    """
+
+    @property
+    def url(self) -> str:
+        """The address, without credentials."""
+        ...
+
+    def list(self, prefix: str = "", start_after: str = "") -> Iterator[ObjectInfo]:
+        """Objects that `is_footage` names, in ascending order of their keys' UTF-8 bytes.
+
+        Streams: only keys that start with `prefix` and come strictly after `start_after`.
+        """
+        ...
+
+    def stat(self, key: str) -> ObjectInfo:
+        """One object. Raises ObjectNotFound."""
+        ...
+
+    def open(self, key: str) -> BinaryIO:
+        """A seekable reader that fetches what is read. Raises ObjectNotFound."""
+        ...
+
+    def put(self, key: str, data: bytes | BinaryIO) -> ObjectInfo:
+        """Creates or replaces an object, whole or not at all. Raises UserError for a bad key."""
+        ...
+
+
+def open_bucket(url: str, s3: S3Settings) -> Bucket:
+    """The bucket at `url`: a folder, or `s3://bucket/prefix`.
+
+    Raises UserError for an address of another kind and for a folder that doesn't exist. A server
+    is first asked when the bucket is used.
+    """
+    # Each backend imports this module, and boto3 is slow to import where a folder is all there is.
+    if url.startswith("s3://"):
+        from lakehouse.storage.s3 import S3Bucket  # noqa: PLC0415
+
+        return S3Bucket(url, s3)
+    if scheme := _SCHEME.match(url):
+        raise UserError(
+            f"a bucket can't lie at {scheme[0]}; name a folder or an address like s3://bucket/prefix"
+        )
+    from lakehouse.storage.local import LocalBucket  # noqa: PLC0415
+
+    return LocalBucket(url)
+
+
+def is_key(key: str) -> bool:
+    """Whether both a folder and a server can hold an object of this name, and never elsewhere.
+
+    Not so: empty parts, `.` and `..`, NUL, what isn't UTF-8, and more than 1024 bytes.
+    """
+    try:
+        length_bytes = len(key.encode())
+    except UnicodeEncodeError:
+        return False
+    parts_hold = all(part not in {"", ".", ".."} for part in key.split("/"))
+    return length_bytes <= _LONGEST_KEY_BYTES and parts_hold and "\0" not in key
+
+
+def is_visible(key: str) -> bool:
+    """Whether it is a key of which no part is hidden by a leading dot."""
+    return is_key(key) and not any(part.startswith(".") for part in key.split("/"))
+
+
+def is_footage(key: str) -> bool:
+    """Whether a listing shows the key: visible, and not the name of an unfinished copy."""
+    return is_visible(key) and not key.endswith(_PARTIAL_SUFFIXES)
+
+
+def require_key(key: str) -> None:
+    """Raises UserError unless an object may be put under this key."""
+    if not is_key(key):
+        raise UserError(
+            f"{key!r} can't be an object's key; give a relative path of at most "
+            f"{_LONGEST_KEY_BYTES} bytes without '.', '..' or empty parts"
+        )

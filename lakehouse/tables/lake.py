@@ -1,0 +1,124 @@
+"""Where the tables lie: opening them, and creating them once.
+
+Writing rows is `commit`. Every write goes through a table that `bootstrap` made: creating a table
+while others write to it would lose their rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import filelock
+import lance
+import polars as pl
+import pyarrow as pa
+
+from lakehouse.errors import UserError
+from lakehouse.settings import S3Settings, Settings
+from lakehouse.tables.partition import Partition
+from lakehouse.tables.schemas import Table
+
+_LOCK_TIMEOUT = timedelta(minutes=2)
+_STORAGE_VERSION = "2.2"
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A folder or S3 prefix of Lance tables. `storage_options` hold credentials: never shown."""
+
+    url: str
+    storage_options: dict[str, str] = field(repr=False)
+    s3: S3Settings | None
+
+    def uri(self, table: Table) -> str:
+        """The address of a table."""
+        return f"{self.url}/{table.name}.lance"
+
+    def dataset(self, table: Table) -> Any:
+        """The table's latest version, as a LanceDataset. Raises UserError if there is none."""
+        try:
+            return lance.dataset(self.uri(table), storage_options=self.storage_options or None)
+        except ValueError as error:
+            raise UserError(
+                f"the lake {self.url} has no table {table.name}; run `lakehouse ingest` first"
+            ) from error
+
+    def exists(self, table: Table) -> bool:
+        """Whether the table was created."""
+        try:
+            self.dataset(table)
+        except UserError:
+            return False
+        return True
+
+    def bootstrap(self, tables: Iterable[Table]) -> None:
+        """Create the tables that are missing, under a lock that holds all other creators off."""
+        missing = [table for table in tables if not self.exists(table)]
+        if not missing:
+            return
+        with self._lock():
+            for table in missing:
+                if not self.exists(table):
+                    self._create(table)
+
+    def read(
+        self, table: Table, partition: Partition | None, columns: Sequence[str], where: str = ""
+    ) -> pl.DataFrame:
+        """Some columns of a partition's rows (of all rows without one); `where` narrows further."""
+        filters = [partition.predicate if partition else "", where]
+        scanned = self.dataset(table).to_table(
+            columns=list(columns), filter=" AND ".join(f"({f})" for f in filters if f) or None
+        )
+        frame = pl.from_arrow(scanned)
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def _create(self, table: Table) -> None:
+        dataset = lance.write_dataset(
+            pa.Table.from_pylist([], schema=table.schema),
+            self.uri(table),
+            mode="create",
+            enable_stable_row_ids=True,
+            data_storage_version=_STORAGE_VERSION,
+            storage_options=self.storage_options or None,
+        )
+        dataset.create_scalar_index("day", "ZONEMAP")
+        dataset.create_scalar_index("camera", "BITMAP")
+        for column in table.full_text:
+            # ICU finds words in Chinese, which has no spaces, as well as in English. Rows that
+            # come after the index was last refreshed are searched all the same, only slower.
+            dataset.create_scalar_index(
+                column, "INVERTED", base_tokenizer="icu", stem=False, remove_stop_words=False
+            )
+
+    def _lock(self) -> AbstractContextManager[Any]:
+        if self.s3 is not None:
+            # boto3 is slow to import, and most lakes of one machine are folders.
+            from lakehouse.storage.lock import s3_lock  # noqa: PLC0415
+            from lakehouse.storage.s3 import S3Bucket  # noqa: PLC0415
+
+            return s3_lock(S3Bucket(self.url, self.s3), "bootstrap.lock", _LOCK_TIMEOUT)
+        try:
+            Path(self.url).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"the lake {self.url} can't be created: {error.strerror}; set LAKEHOUSE_LAKE"
+            ) from error
+        seconds = _LOCK_TIMEOUT.total_seconds()
+        return filelock.FileLock(Path(self.url) / ".bootstrap.lock", timeout=seconds)
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake that the settings name; nothing is created yet."""
+    url = settings.lake.rstrip("/")
+    if url.startswith("s3://"):
+        # boto3 is slow to import, and most lakes of one machine are folders.
+        from lakehouse.storage.s3 import lance_options  # noqa: PLC0415
+
+        return Lake(url, lance_options(settings.s3, url), settings.s3)
+    if "://" in url:
+        raise UserError(f"LAKEHOUSE_LAKE is {url}; it must be a folder or s3://bucket/prefix")
+    return Lake(str(Path(url).absolute()), {}, None)

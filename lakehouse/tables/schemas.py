@@ -1,0 +1,218 @@
+"""The schemas of all tables, in one place: names, types, units.
+
+What fills a table is its stage; where it lies and how it is written is `lake` and `commit`.
+Every table has one string primary key, `day` and `camera` for partitioning, and the columns of
+`PROVENANCE`, which make each row explain what it was made from.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lakehouse.video.signals import SIGNALS
+
+QUANTILES = {"p10": 0.10, "p50": 0.50, "p90": 0.90}
+"""Suffix and quantile of the columns that a per-sample signal becomes in `scores`."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake: `parent` names the column whose rows are replaced as a whole, and
+    `full_text` the columns that can be searched for words."""
+
+    name: str
+    key: str
+    parent: str
+    schema: pa.Schema
+    full_text: tuple[str, ...] = ()
+
+
+PROVENANCE = (
+    pa.field("fingerprint", pa.string(), nullable=False),  # hash of what the row was made from
+    pa.field("stage_version", pa.string(), nullable=False),
+    pa.field("content_hash", pa.string(), nullable=False),  # hash of the row's own values
+    pa.field("run_id", pa.string(), nullable=False),  # of the run that wrote the row
+)
+_PARTITION = (
+    pa.field("day", pa.date32(), nullable=False),
+    pa.field("camera", pa.string(), nullable=False),  # robot-camera
+)
+_SIGNAL_FIELDS = tuple(pa.field(name, pa.float32()) for name in SIGNALS)
+
+
+def _key(name: str) -> pa.Field:
+    # Lance guards a merge against concurrent inserts of the same key only with this mark.
+    return pa.field(
+        name,
+        pa.string(),
+        nullable=False,
+        metadata={"lance-schema:unenforced-primary-key": "true"},
+    )
+
+
+def _id(name: str) -> pa.Field:
+    return pa.field(name, pa.string(), nullable=False)
+
+
+RECORDINGS = Table(
+    "recordings",
+    key="recording_id",
+    parent="recording_id",
+    schema=pa.schema(
+        [
+            _key("recording_id"),
+            *_PARTITION,
+            pa.field("robot", pa.string()),
+            pa.field("key", pa.string(), nullable=False),
+            pa.field("etag", pa.string(), nullable=False),
+            pa.field("size_bytes", pa.int64(), nullable=False),
+            pa.field("container", pa.string()),
+            pa.field("codec", pa.string()),
+            pa.field("pixel_format", pa.string()),
+            pa.field("width", pa.int32()),  # as coded, before rotation
+            pa.field("height", pa.int32()),
+            pa.field("rotation_deg", pa.int32()),  # clockwise, to be upright
+            pa.field("time_base_num", pa.int32()),
+            pa.field("time_base_den", pa.int32()),
+            pa.field("start_pts", pa.int64()),
+            pa.field("duration_s", pa.float64()),  # of the video stream, first to end of last frame
+            pa.field("frame_count", pa.int64()),
+            pa.field("frame_rate", pa.float64()),  # mean, frames per second
+            pa.field("variable_frame_rate", pa.bool_()),
+            pa.field("key_frame_interval", pa.float64()),  # median, frames
+            pa.field("has_audio", pa.bool_()),
+            pa.field("start_time", pa.timestamp("us")),  # in UTC, as the container states it
+            pa.field("error", pa.string()),
+            *PROVENANCE,
+        ]
+    ),
+)
+
+CLIPS = Table(
+    "clips",
+    key="clip_id",
+    parent="recording_id",
+    schema=pa.schema(
+        [
+            _key("clip_id"),
+            _id("recording_id"),
+            *_PARTITION,
+            pa.field("start_pts", pa.int64()),  # null where the recording has no time base
+            pa.field("end_pts", pa.int64()),  # exclusive
+            pa.field("start_s", pa.float64(), nullable=False),  # since the recording's first frame
+            pa.field("end_s", pa.float64(), nullable=False),
+            pa.field("start_frame", pa.int64(), nullable=False),  # decoded frames before the clip
+            pa.field("end_frame", pa.int64(), nullable=False),
+            pa.field("boundary", pa.string(), nullable=False),  # start, cut, length or damage
+            pa.field("status", pa.string(), nullable=False),  # kept, too_short, failed
+            pa.field("error", pa.string()),
+            pa.field("samples", pa.list_(pa.struct([("pts", pa.int64()), *_SIGNAL_FIELDS]))),
+            pa.field("frames_hash", pa.string(), nullable=False),  # of the frames' pts and JPEGs
+            *PROVENANCE,
+        ]
+    ),
+)
+
+FRAMES = Table(
+    "frames",
+    key="frame_id",
+    parent="recording_id",
+    schema=pa.schema(
+        [
+            _key("frame_id"),
+            _id("clip_id"),
+            _id("recording_id"),
+            *_PARTITION,
+            pa.field("pts", pa.int64(), nullable=False),
+            pa.field("time_s", pa.float64(), nullable=False),  # since the recording's first frame
+            pa.field("width", pa.int32(), nullable=False),  # upright
+            pa.field("height", pa.int32(), nullable=False),
+            pa.field("jpeg", pa.large_binary(), nullable=False),
+            *_SIGNAL_FIELDS,
+            *PROVENANCE,
+        ]
+    ),
+)
+
+SCORES = Table(
+    "scores",
+    key="clip_id",
+    parent="clip_id",
+    schema=pa.schema(
+        [
+            _key("clip_id"),
+            _id("recording_id"),
+            *_PARTITION,
+            pa.field("sample_count", pa.int32(), nullable=False),
+            *(
+                pa.field(f"{signal}_{suffix}", pa.float32())
+                for signal in SIGNALS
+                for suffix in QUANTILES
+            ),
+            pa.field("stillness", pa.float32()),  # share of sample intervals without motion, 0 to 1
+            *PROVENANCE,
+        ]
+    ),
+)
+
+CAPTIONS = Table(
+    "captions",
+    key="caption_id",
+    parent="caption_id",
+    full_text=("text",),
+    schema=pa.schema(
+        [
+            _key("caption_id"),  # clip_id:variant
+            _id("clip_id"),
+            _id("recording_id"),
+            *_PARTITION,
+            pa.field("variant", pa.string(), nullable=False),
+            pa.field("language", pa.string(), nullable=False),
+            pa.field("model", pa.string(), nullable=False),
+            pa.field("prompt_version", pa.string()),
+            pa.field("text", pa.string()),
+            pa.field("environment", pa.string()),
+            pa.field(
+                "objects",
+                pa.list_(
+                    pa.struct(
+                        [("name", pa.string()), ("position", pa.string()), ("state", pa.string())]
+                    )
+                ),
+            ),
+            pa.field("signs", pa.list_(pa.string())),  # key signs and anomalies
+            pa.field(
+                "conditions",
+                pa.struct([("light", pa.string()), ("floor", pa.string()), ("space", pa.string())]),
+            ),
+            pa.field("dynamics", pa.list_(pa.string())),
+            pa.field("risks", pa.list_(pa.string())),
+            pa.field("tokens_in", pa.int32()),
+            pa.field("tokens_out", pa.int32()),
+            pa.field("seconds", pa.float32()),  # from request to answer
+            pa.field("error", pa.string()),
+            pa.field("raw_answer", pa.string()),  # kept where it could not be read
+            *PROVENANCE,
+        ]
+    ),
+)
+
+
+def embeddings(variant: str, dimensions: int) -> Table:
+    """The table of one embedder: vectors of one length, so that an index can be built on them."""
+    return Table(
+        f"embeddings-{variant}-{dimensions}",
+        key="clip_id",
+        parent="clip_id",
+        schema=pa.schema(
+            [
+                _key("clip_id"),
+                _id("recording_id"),
+                *_PARTITION,
+                pa.field("variant", pa.string(), nullable=False),
+                pa.field("model", pa.string(), nullable=False),
+                pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
+                *PROVENANCE,
+            ]
+        ),
+    )

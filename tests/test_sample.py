@@ -1,0 +1,248 @@
+"""The sample: footage whose truth holds for any options, and that looks like what it claims."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from scenedetect import ContentDetector, detect
+
+from lakehouse.errors import UserError
+from lakehouse.sample.footage import BUCKET_FOLDER, TRUTH_FILE, SampleOptions, write_sample
+from lakehouse.sample.truth import REASONS, FileTruth, Truth, read_truth
+
+DAY = date(2026, 3, 2)
+SMALL = SampleOptions(width=160, height=90, fps=10, duration_s=20, days=(DAY,), robots=("rex",))
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
+    folder = tmp_path_factory.mktemp("sample")
+    options = replace(SMALL, seed=5, robots=("rex", "bella"), duration_s=30)
+    return folder, write_sample(folder, options, workers=2)
+
+
+def whole_files(truth: Truth) -> list[FileTruth]:
+    return [file for file in truth.files if not file.broken]
+
+
+def grey_frames(folder: Path, file: FileTruth) -> list[np.ndarray]:
+    with av.open(str(folder / BUCKET_FOLDER / file.key)) as container:
+        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+
+
+def test_truth_beside_the_bucket_says_what_was_returned(sample):
+    folder, truth = sample
+    assert read_truth(folder / TRUTH_FILE) == truth
+    written = (folder / BUCKET_FOLDER).rglob("*.*")
+    keys = {path.relative_to(folder / BUCKET_FOLDER).as_posix() for path in written}
+    assert keys == {file.key for file in truth.files}
+
+
+def test_keys_are_robot_camera_day_and_name(sample):
+    _, truth = sample
+    for file in truth.files:
+        robot, camera, day, name = file.key.split("/")
+        assert (robot, camera, day) == (file.robot, file.camera, file.day.isoformat())
+        assert name.endswith(".mp4")
+
+
+def test_shots_tile_every_whole_file(sample):
+    _, truth = sample
+    for file in whole_files(truth):
+        frames = [0, *(shot.end_frame for shot in file.shots)]
+        seconds = [0.0, *(shot.end_s for shot in file.shots)]
+        assert [shot.start_frame for shot in file.shots] == frames[:-1]
+        assert [shot.start_s for shot in file.shots] == seconds[:-1]
+        assert (frames[-1], seconds[-1]) == (file.frame_count, file.duration_s)
+        assert min(shot.end_s - shot.start_s for shot in file.shots) > 4.5
+
+
+def test_files_hold_the_frames_times_and_codecs_of_the_truth(sample):
+    folder, truth = sample
+    for file in whole_files(truth):
+        with av.open(str(folder / BUCKET_FOLDER / file.key)) as container:
+            stream = container.streams.video[0]
+            assert stream.codec_context.name == file.codec
+            times = np.array([frame.time for frame in container.decode(stream)])
+            length_s = float(stream.duration * stream.time_base)
+        assert len(times) == file.frame_count
+        assert length_s == pytest.approx(file.duration_s, abs=0.001)
+        assert file.variable_frame_rate == (np.ptp(np.diff(times)) > 0.01)
+        for shot in file.shots:
+            assert times[shot.start_frame] - times[0] == pytest.approx(shot.start_s, abs=0.001)
+
+
+def test_one_file_is_hevc_one_has_a_variable_rate_and_one_can_not_be_opened(sample):
+    folder, truth = sample
+    files = truth.files
+    assert sum(file.codec == "hevc" for file in files if not file.broken) == 1
+    assert sum(file.variable_frame_rate for file in files) == 1
+    (broken,) = (file for file in files if file.broken)
+    path = folder / BUCKET_FOLDER / broken.key
+    assert path.stat().st_size > 10_000
+    with pytest.raises(av.error.InvalidDataError):
+        av.open(str(path))
+
+
+def test_h264_files_have_b_frames_and_few_key_frames(sample):
+    folder, truth = sample
+    file = whole_files(truth)[0]
+    with av.open(str(folder / BUCKET_FOLDER / file.key)) as container:
+        frames = list(container.decode(video=0))
+    keys = {index for index, frame in enumerate(frames) if frame.key_frame}
+    assert len(keys) == -(-len(frames) // 48)
+    assert not keys & set(file.cuts)
+    assert any(frame.pict_type == av.video.frame.PictureType.B for frame in frames)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        replace(SMALL, seed=1),
+        replace(SMALL, seed=2, width=320, height=180, fps=15, duration_s=26),
+        replace(SMALL, seed=3, fps=8, duration_s=45.5),
+        replace(SMALL, seed=4, width=256, height=256, fps=25, duration_s=21),
+    ],
+    ids=lambda options: f"{options.seed}-{options.width}x{options.height}@{options.fps}",
+)
+def test_scene_detection_finds_every_cut_and_no_other(tmp_path, options):
+    truth = write_sample(tmp_path, options, workers=1)
+    assert_cuts_found(tmp_path, truth)
+
+
+def test_scene_detection_agrees_on_every_condition(sample):
+    folder, truth = sample
+    conditions = {shot.condition for file in truth.files for shot in file.shots}
+    assert len(conditions) >= 5
+    assert_cuts_found(folder, truth)
+
+
+def assert_cuts_found(folder: Path, truth: Truth) -> None:
+    for file in whole_files(truth):
+        path = str(folder / BUCKET_FOLDER / file.key)
+        # By PyAV, as OpenCV's reader numbers frames of a variable rate by their time.
+        scenes = detect(path, ContentDetector(), backend="pyav")
+        found = [scene[0].seconds for scene in scenes[1:]]
+        assert found == pytest.approx([shot.start_s for shot in file.shots[1:]], abs=0.01)
+
+
+def test_every_condition_comes_up_in_the_default_set_and_most_shots_are_good():
+    options = SampleOptions()
+    shots = [shot for file in planned(options) for shot in file.shots]
+    counts = {name: sum(shot.condition == name for shot in shots) for name in REASONS}
+    assert min(counts.values()) >= 3
+    assert sum(shot.condition == "good" for shot in shots) >= 0.6 * len(shots)
+    assert all(shot.rejected_for == REASONS.get(shot.condition) for shot in shots)
+
+
+def planned(options: SampleOptions) -> list[FileTruth]:
+    from lakehouse.sample.footage import _tasks, _truth_of  # noqa: PLC0415
+
+    return [_truth_of(task) for task in _tasks(options)]
+
+
+def test_cameras_of_one_dog_share_its_cuts_and_rooms(sample):
+    _, truth = sample
+    walks: dict[tuple[str, date], set[tuple[tuple[float, str], ...]]] = {}
+    for file in whole_files(truth):
+        seen = tuple((shot.start_s, shot.room) for shot in file.shots)
+        walks.setdefault((file.robot, file.day), set()).add(seen)
+    assert all(len(seen) == 1 for seen in walks.values())
+
+
+def test_pictures_show_what_the_conditions_say(sample):
+    folder, truth = sample
+    for file in whole_files(truth):
+        frames = grey_frames(folder, file)
+        for shot in file.shots:
+            quiet = frames[shot.start_frame + 5 : shot.end_frame - 5]
+            bright = np.mean([(frame >= 240).mean() for frame in quiet])
+            moved = np.mean([moved_by(a, b) for a, b in zip(quiet, quiet[5:], strict=False)])
+            detail = np.median([cv2.Laplacian(frame, cv2.CV_32F).std() for frame in quiet])
+            match shot.condition:
+                case "blackout":
+                    assert np.max([np.percentile(frame, 99) for frame in quiet]) < 12
+                case "over_exposure":
+                    assert bright > 0.5
+                case "still":
+                    assert moved < 0.5
+                case "blur":
+                    assert detail < 6
+                case "noise":
+                    assert detail > 60
+                case "good":
+                    assert bright < 0.2
+                    assert moved > 2.5
+                    assert 10 < detail < 50
+                    assert np.min([np.percentile(frame, 95) for frame in quiet]) > 90
+
+
+def moved_by(before: np.ndarray, after: np.ndarray) -> float:
+    small = [
+        cv2.resize(frame, (64, 36), interpolation=cv2.INTER_AREA).astype(np.float32)
+        for frame in (before, after)
+    ]
+    return float(np.abs(small[0] - small[1]).mean())
+
+
+def test_blur_bursts_lie_inside_good_stretches_and_are_short(sample):
+    _, truth = sample
+    events = [(shot, event) for file in truth.files for shot in file.shots for event in shot.events]
+    assert events
+    for shot, event in events:
+        assert shot.start_s + 1 < event.start_s < event.end_s < shot.end_s - 1
+        assert event.end_s - event.start_s < 0.5
+
+
+def test_the_same_seed_gives_the_same_files_whoever_writes_them(tmp_path):
+    options = replace(SMALL, cameras=("front", "left"))
+    alone = write_sample(tmp_path / "alone", options, workers=1)
+    together = write_sample(tmp_path / "together", options, workers=2)
+    assert alone == together
+    for file in alone.files:
+        contents = [
+            (tmp_path / name / BUCKET_FOLDER / file.key).read_bytes()
+            for name in ("alone", "together")
+        ]
+        assert contents[0] == contents[1]
+
+
+def test_another_seed_tells_another_story(tmp_path):
+    one, other = planned(replace(SMALL, seed=1)), planned(replace(SMALL, seed=2))
+    assert [file.shots for file in one] != [file.shots for file in other]
+
+
+def test_each_file_is_announced_once_written(tmp_path):
+    heard: list[str] = []
+
+    def hear(key: str) -> None:
+        assert (tmp_path / BUCKET_FOLDER / key).stat().st_size > 0
+        heard.append(key)
+
+    truth = write_sample(tmp_path, replace(SMALL, cameras=("front",)), 1, hear)
+    assert sorted(heard) == sorted(file.key for file in truth.files)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"width": 161}, "161x90"),
+        ({"height": 46}, "160x46"),
+        ({"fps": 7}, "7 frames"),
+        ({"duration_s": 19.9}, "19.9 s"),
+        ({"duration_s": float("nan")}, "nan"),
+        ({"seed": -1}, "seed -1"),
+        ({"days": ()}, "days"),
+        ({"robots": ("rex", "rex")}, "robots"),
+        ({"robots": ("../rex",)}, "../rex"),
+        ({"cameras": ("tail",)}, "tail"),
+    ],
+)
+def test_impossible_options_are_refused_by_name(changes, named):
+    with pytest.raises(UserError, match=".*") as refusal:
+        replace(SMALL, **changes)
+    assert named in str(refusal.value)
