@@ -7,13 +7,12 @@ from lakehouse.stages.chain import versions_of
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
-_CHANGED: dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey] = (
-    dg.AutomationCondition.any_deps_updated()
-    | (dg.AutomationCondition.code_version_changed() & ~dg.AutomationCondition.missing())
+_CHANGED = dg.AutomationCondition.any_deps_updated() | (
+    dg.AutomationCondition.code_version_changed() & ~dg.AutomationCondition.missing()
 )
 
 ON_CHANGE = (
-    _CHANGED.since_last_handled()
+    _CHANGED.since_last_handled()  # type: ignore[misc]  # declared for checks too, as it is
     & ~dg.AutomationCondition.any_deps_missing()
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()

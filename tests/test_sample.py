@@ -21,7 +21,9 @@ SMALL = SampleOptions(width=160, height=90, fps=10, duration_s=20, days=(DAY,), 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
     folder = tmp_path_factory.mktemp("sample")
-    options = replace(SMALL, seed=5, robots=("rex", "bella"), duration_s=30)
+    # Three dogs with two spoiled shots each: every condition has its turn.
+    robots = ("rex", "bella", "max")
+    options = replace(SMALL, seed=5, robots=robots, cameras=("front", "left"), duration_s=35)
     return folder, write_sample(folder, options, workers=2)
 
 
@@ -103,9 +105,9 @@ def test_h264_files_have_b_frames_and_few_key_frames(sample):
     "options",
     [
         replace(SMALL, seed=1),
-        replace(SMALL, seed=2, width=320, height=180, fps=15, duration_s=26),
-        replace(SMALL, seed=3, fps=8, duration_s=45.5),
-        replace(SMALL, seed=4, width=256, height=256, fps=25, duration_s=21),
+        replace(SMALL, seed=2, width=400, height=226, fps=15, duration_s=26, cameras=("right",)),
+        replace(SMALL, seed=3, fps=8, duration_s=45.5, cameras=("left",)),
+        replace(SMALL, seed=4, width=256, height=256, fps=25, duration_s=21, cameras=("front",)),
     ],
     ids=lambda options: f"{options.seed}-{options.width}x{options.height}@{options.fps}",
 )
@@ -117,7 +119,7 @@ def test_scene_detection_finds_every_cut_and_no_other(tmp_path, options):
 def test_scene_detection_agrees_on_every_condition(sample):
     folder, truth = sample
     conditions = {shot.condition for file in truth.files for shot in file.shots}
-    assert len(conditions) >= 5
+    assert conditions == {"good", *REASONS}
     assert_cuts_found(folder, truth)
 
 
@@ -199,7 +201,7 @@ def test_blur_bursts_lie_inside_good_stretches_and_are_short(sample):
 
 
 def test_the_same_seed_gives_the_same_files_whoever_writes_them(tmp_path):
-    options = replace(SMALL, cameras=("front", "left"))
+    options = replace(SMALL, fps=8, cameras=("front", "left"))
     alone = write_sample(tmp_path / "alone", options, workers=1)
     together = write_sample(tmp_path / "together", options, workers=2)
     assert alone == together
@@ -211,7 +213,7 @@ def test_the_same_seed_gives_the_same_files_whoever_writes_them(tmp_path):
         assert contents[0] == contents[1]
 
 
-def test_another_seed_tells_another_story(tmp_path):
+def test_another_seed_tells_another_story():
     one, other = planned(replace(SMALL, seed=1)), planned(replace(SMALL, seed=2))
     assert [file.shots for file in one] != [file.shots for file in other]
 
@@ -243,6 +245,6 @@ def test_each_file_is_announced_once_written(tmp_path):
     ],
 )
 def test_impossible_options_are_refused_by_name(changes, named):
-    with pytest.raises(UserError, match=".*") as refusal:
+    with pytest.raises(UserError) as refusal:
         replace(SMALL, **changes)
     assert named in str(refusal.value)
