@@ -5,6 +5,7 @@ are not: they stay in the environment, under names that the settings may state.
 """
 
 import os
+import tomllib
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -28,7 +29,7 @@ VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class S3Settings(_Group):
@@ -74,8 +75,8 @@ class Thresholds(_Group):
 
     max_darkness: float = 0.85
     max_over_exposed: float = 0.5
-    min_sharpness: float = 0.3
-    max_noise: float = 12.0
+    min_sharpness: float = 0.35
+    max_noise: float = 10.0
     max_stillness: float = 0.9
     min_texture: float = 6.0
 
@@ -190,6 +191,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise UserError("; ".join(_explain(error))) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{settings_file()} is no TOML file: {error}; correct it") from error
     except ValueError as error:
         raise UserError(f"settings can't be read: {error}") from error
 

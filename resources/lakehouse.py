@@ -5,14 +5,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 
-from dagster import ConfigurableResource
+from dagster import ConfigurableResource, Failure
 
 from lakehouse.engine.local import StageReport, run_stage
+from lakehouse.errors import UserError
 from lakehouse.query.views import all_tables
 from lakehouse.settings import Settings, load_settings
 from lakehouse.stages.chain import chain, stages_of
 from lakehouse.stages.stage import Made, Stage
-from lakehouse.storage.bucket import Bucket, open_bucket
+from lakehouse.storage.address import open_bucket
+from lakehouse.storage.bucket import Bucket
 from lakehouse.storage.keys import KeyPattern
 from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.tables.partition import Partition
@@ -65,18 +67,24 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
     def run_family(
         self, family: str, partition: Partition, run_id: str, *, retry_failed: bool
     ) -> list[StageReport]:
-        """Bring every stage of a family up to date in one partition."""
-        return [
-            run_stage(
-                stage,
-                self.lake,
-                partition,
-                run_id,
-                retry_failed=retry_failed,
-                on_made=_telling(stage),
-            )
-            for stage in stages_of(family, self.settings, self.bucket, self.lake)
-        ]
+        """Bring every stage of a family up to date in one partition.
+
+        What only a person can mend fails the step at once: trying it again would not help.
+        """
+        try:
+            return [
+                run_stage(
+                    stage,
+                    self.lake,
+                    partition,
+                    run_id,
+                    retry_failed=retry_failed,
+                    on_made=_telling(stage),
+                )
+                for stage in stages_of(family, self.settings, self.bucket, self.lake)
+            ]
+        except UserError as error:
+            raise Failure(description=str(error), allow_retries=False) from error
 
 
 def _telling(stage: Stage) -> Callable[[Made], None] | None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lakehouse.errors import UserError
 from lakehouse.settings import S3Settings
-from lakehouse.storage.bucket import Bucket, ObjectNotFound, is_footage, open_bucket
+from lakehouse.storage.address import open_bucket
+from lakehouse.storage.bucket import Bucket, ObjectNotFound, is_footage
 from lakehouse.storage.local import LocalBucket
 
 # In the order of S3: '-' and '.' sort before '/', digits after it, and 'é' after all of ASCII.

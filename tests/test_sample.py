@@ -11,7 +11,7 @@ import pytest
 from scenedetect import ContentDetector, detect
 
 from lakehouse.errors import UserError
-from lakehouse.sample.footage import BUCKET_FOLDER, TRUTH_FILE, SampleOptions, write_sample
+from lakehouse.sample.footage import BUCKET_FOLDER, TRUTH_FILE, SampleOptions, planned, write_sample
 from lakehouse.sample.truth import REASONS, FileTruth, Truth, read_truth
 
 DAY = date(2026, 3, 2)
@@ -139,12 +139,6 @@ def test_every_condition_comes_up_in_the_default_set_and_most_shots_are_good():
     assert min(counts.values()) >= 3
     assert sum(shot.condition == "good" for shot in shots) >= 0.6 * len(shots)
     assert all(shot.rejected_for == REASONS.get(shot.condition) for shot in shots)
-
-
-def planned(options: SampleOptions) -> list[FileTruth]:
-    from lakehouse.sample.footage import _tasks, _truth_of  # noqa: PLC0415
-
-    return [_truth_of(task) for task in _tasks(options)]
 
 
 def test_cameras_of_one_dog_share_its_cuts_and_rooms(sample):

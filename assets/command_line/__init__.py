@@ -2,7 +2,3 @@
 
 One file a group of commands. Mistakes of the user are one line on stderr and exit code 2.
 """
-
-from assets.command_line.app import main
-
-__all__ = ["main"]

@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from assets.command_line import clip, demo, doctor, ingest, read, sample
@@ -10,7 +9,6 @@ from assets.command_line.console import err
 from lakehouse.errors import UserError
 
 _USER_ERROR = 2
-_INTERRUPTED = 130
 
 app = typer.Typer(
     name="lakehouse",
@@ -27,19 +25,10 @@ for module in (demo, sample, ingest, read, clip, doctor):
 
 
 def main() -> None:
-    """Run the command; a mistake of the user is one line and exit code 2."""
+    """Run the command; a mistake of the user is one line on stderr and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except UserError as error:
-        _fail(str(error))
-    except click.exceptions.Abort:
-        sys.exit(_INTERRUPTED)
-    except click.ClickException as error:
-        _fail(f"{error.format_message()} (see `lakehouse --help`)")
-    sys.exit(code or 0)
-
-
-def _fail(message: str) -> None:
-    one_line = " ".join(message.split())
-    err.print(f"error: {one_line}", style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(_USER_ERROR)
+        one_line = " ".join(str(error).split())
+        err.print(f"error: {one_line}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(_USER_ERROR)

@@ -8,7 +8,7 @@ import typer
 from assets.command_line.console import out
 from lakehouse.query.clip import export_clip
 from lakehouse.settings import load_settings
-from lakehouse.storage.bucket import open_bucket
+from lakehouse.storage.address import open_bucket
 from lakehouse.tables.lake import open_lake
 
 

@@ -30,7 +30,7 @@ err = _console(stderr=True)
 
 
 def progress() -> Progress:
-    """A progress bar on stderr, so that stdout stays for results."""
+    """A progress bar on stderr, so that stdout stays for results; none in a file."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -38,6 +38,8 @@ def progress() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=err,
+        transient=True,
+        disable=not err.is_terminal,
     )
 
 

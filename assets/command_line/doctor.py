@@ -15,7 +15,7 @@ from assets.command_line.instance import dagster_home
 from lakehouse.errors import UserError
 from lakehouse.query.views import all_tables
 from lakehouse.settings import OpenAICaptioner, Settings, load_settings, settings_file
-from lakehouse.storage.bucket import open_bucket
+from lakehouse.storage.address import open_bucket
 from lakehouse.storage.keys import KeyFields, KeyPattern
 from lakehouse.tables.lake import open_lake
 

@@ -1,8 +1,9 @@
 """`lakehouse ingest`: every partition that has work, through Dagster."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +58,7 @@ def run_ingest(day: date | None, camera: str | None, *, retry_failed: bool) -> O
     # Dagster takes seconds to import, and most commands never need it.
     from resources.lakehouse import LakehouseResource  # noqa: PLC0415
 
+    dagster_home()
     lakehouse = LakehouseResource()
     with progress() as bar:
         task = bar.add_task(f"listing {lakehouse.settings.bucket}", total=None)
@@ -100,18 +102,27 @@ def _tell_listing(found: Scan, chosen: Sequence[Partition], work: Sequence[Parti
 
 
 def _run(work: Sequence[Partition], *, retry_failed: bool) -> Outcome:
-    dagster_home()
     from assets.command_line.runs import run_partition  # noqa: PLC0415
 
     outcome = Outcome(partitions=len(work))
     with progress() as bar:
         task = bar.add_task("partitions", total=len(work))
         for partition in work:
+            before, started = replace(outcome), time.monotonic()
             with _shown(bar, partition, outcome):
                 problem = run_partition(partition, retry_failed=retry_failed)
             if problem:
                 outcome.failed[partition] = problem
-                bar.console.print(f"{partition}: {problem}", style="red", markup=False)
+            footage_s = outcome.footage_s - before.footage_s
+            bar.console.print(
+                f"{partition}: failed, {problem}"
+                if problem
+                else f"{partition}: {footage_s:.1f} s of footage in "
+                f"{time.monotonic() - started:.1f} s, {outcome.errors - before.errors} errors",
+                style="red" if problem else "",
+                markup=False,
+                highlight=False,
+            )
             bar.advance(task)
     return outcome
 

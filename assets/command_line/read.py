@@ -1,6 +1,7 @@
 """`lakehouse status`, `sql` and `search`: questions to the lake."""
 
 import json
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -110,7 +111,12 @@ def search(
 
 def _print(names: list[str], rows: list[tuple[object, ...]], format_: Format) -> None:
     if format_ is Format.JSON:
-        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        objects = [dict(zip(names, map(_json_value, row), strict=True)) for row in rows]
         typer.echo(json.dumps(objects, default=str, ensure_ascii=False))
     else:
         print_table(names, rows)
+
+
+def _json_value(value: object) -> object:
+    """JSON has no word for what is not a number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,10 +1,14 @@
 """One run of the chain over one partition, in this process, recorded in the Dagster instance."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
 from assets.definitions import definitions
 from assets.partitions import cameras, partition_key
 from assets.tags import RETRY_FAILED
+from lakehouse.errors import UserError
 from lakehouse.tables.partition import Partition
 
 
@@ -23,11 +27,18 @@ def run_partition(partition: Partition, *, retry_failed: bool) -> str | None:
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """The innermost message of the first step that failed, or of the check that blocked."""
+    """What stopped the first step that failed, in one line."""
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error is not None:
-            error = event.step_failure_data.error
-            while error.cause is not None:
-                error = error.cause
-            return f"{event.step_key}: {error.message.strip()}"
+            chain = list(_chain(event.step_failure_data.error))
+            ours = [error for error in chain if error.cls_name == UserError.__name__]
+            message = " ".join((ours or chain[-1:])[0].message.split())
+            return f"{event.step_key}: {message}"
     return f"run {result.run_id} failed; look at it in the UI"
+
+
+def _chain(error: Any) -> Iterator[Any]:
+    """An error and its causes, the outermost first."""
+    while error is not None:
+        yield error
+        error = error.cause

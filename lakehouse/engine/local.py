@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lakehouse.errors import UserError
 from lakehouse.stages.stage import Made, Stage
 from lakehouse.tables.commit import complete, remove_children, replace_children
 from lakehouse.tables.lake import Lake
@@ -68,15 +69,14 @@ def run_stage(
     written = failed = 0
     footage_s = 0.0
     units: dict[str, float] = {}
-    for batch in _batches(stage.make(partition, work) if work else iter(())):
+    results = stage.make(partition, work) if work else iter(())
+    for batch in _batches(_told(results, on_made) if on_made else results):
         written += _commit(stage, lake, batch, made_from, run_id)
         for made in batch:
             failed += made.error is not None
             footage_s += made.footage_s
             for unit, amount in made.units.items():
                 units[unit] = units.get(unit, 0.0) + amount
-            if on_made:
-                on_made(made)
     return StageReport(
         stage=stage.name,
         written=written,
@@ -110,20 +110,35 @@ def _commit(
     return written
 
 
+def _told(results: Iterator[Made], on_made: Callable[[Made], None]) -> Iterator[Made]:
+    for made in results:
+        on_made(made)
+        yield made
+
+
 def _batches(results: Iterator[Made]) -> Iterator[list[Made]]:
-    """Groups large enough for a commit, and none older than `_COMMIT_AFTER_S`."""
+    """Groups large enough for a commit, and none older than `_COMMIT_AFTER_S`.
+
+    What was made before a UserError is yielded before it is raised: a server that is gone must
+    not cost what it answered.
+    """
     batch: list[Made] = []
     rows = size_bytes = 0
     since = time.monotonic()
-    for made in results:
-        batch.append(made)
-        rows += sum(len(of_table) for of_table in made.rows.values())
-        size_bytes += sum(
-            len(row.get("jpeg") or b"") for of_table in made.rows.values() for row in of_table
-        )
-        waited_s = time.monotonic() - since
-        if rows >= _COMMIT_ROWS or size_bytes >= _COMMIT_BYTES or waited_s >= _COMMIT_AFTER_S:
+    try:
+        for made in results:
+            batch.append(made)
+            rows += sum(len(of_table) for of_table in made.rows.values())
+            size_bytes += sum(
+                len(row.get("jpeg") or b"") for of_table in made.rows.values() for row in of_table
+            )
+            waited_s = time.monotonic() - since
+            if rows >= _COMMIT_ROWS or size_bytes >= _COMMIT_BYTES or waited_s >= _COMMIT_AFTER_S:
+                yield batch
+                batch, rows, size_bytes, since = [], 0, 0, time.monotonic()
+    except UserError:
+        if batch:
             yield batch
-            batch, rows, size_bytes, since = [], 0, 0, time.monotonic()
+        raise
     if batch:
         yield batch

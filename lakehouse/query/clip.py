@@ -21,9 +21,7 @@ def export_clip(lake: Lake, bucket: Bucket, clip_id: str, target: Path) -> CutRe
     or replaced since, and a target that can't be written.
     """
     clip = _clip(lake, clip_id)
-    recording = lake.read(
-        RECORDINGS, None, ["key", "etag", "container"], f"recording_id = '{clip['recording_id']}'"
-    ).row(0, named=True)
+    recording = _recording(lake, clip["recording_id"])
     if clip["status"] == "failed":
         raise UserError(f"clip {clip_id} holds no frames: {clip['error']}")
     key = recording["key"]
@@ -49,6 +47,16 @@ def _clip(lake: Lake, clip_id: str) -> dict[str, Any]:
     if rows is None or rows.is_empty():
         raise UserError(
             f'there is no clip {clip_id}; `lakehouse sql "SELECT clip_id FROM clips"` lists them'
+        )
+    return rows.row(0, named=True)
+
+
+def _recording(lake: Lake, recording_id: str) -> dict[str, Any]:
+    columns = ["key", "etag", "container"]
+    rows = lake.read(RECORDINGS, None, columns, f"recording_id = '{recording_id}'")
+    if rows.is_empty():  # a removal takes its recording first, and its clips in the next stage
+        raise UserError(
+            f"recording {recording_id} was removed; run `lakehouse ingest`, then choose again"
         )
     return rows.row(0, named=True)
 

@@ -11,7 +11,7 @@ from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, RECORDINGS, SCORES
 
 _CAPTIONS_PER_CLIP = 8
-"""Rows looked at for each clip wanted: variants of one clip's caption often match together."""
+"""Rows looked at first for each clip wanted: variants of one clip's caption match together."""
 
 
 @dataclass(frozen=True)
@@ -34,36 +34,55 @@ class Filters:
 
 
 def search(lake: Lake, settings: Settings, text: str, filters: Filters, limit: int) -> pl.DataFrame:
-    """The clips whose captions match best, and that pass today's verdict.
+    """The clips whose captions match best, and that pass today's verdict; `limit` is at least 1.
 
     Columns: clip_id, score (BM25, higher is better), day, camera, key, start_s, end_s, variant,
     text. Words of Chinese and English are found in captions of any language.
     """
+    count = limit * _CAPTIONS_PER_CLIP
+    while True:
+        hits = _hits(lake, text, filters, count)
+        passing = _passing(lake, settings, hits)
+        if passing.height >= limit or hits.height < count:
+            return _placed(lake, passing.head(limit))
+        count *= _CAPTIONS_PER_CLIP  # the best matches are of clips that no longer pass
+
+
+def _hits(lake: Lake, text: str, filters: Filters, count: int) -> pl.DataFrame:
+    """The captions that match best."""
     found = lake.dataset(CAPTIONS).scanner(
         columns=["clip_id", "variant", "text", "_score"],
         full_text_query=text,
         filter=filters.predicate,
         prefilter=True,
-        limit=limit * _CAPTIONS_PER_CLIP,
+        limit=count,
     )
-    hits = pl.DataFrame(found.to_table()).rename({"_score": "score"})
-    if hits.is_empty():
-        ids = "NULL"
-    else:
-        ids = ", ".join(f"'{clip_id}'" for clip_id in hits.get_column("clip_id").unique())
-    of_hits = f"clip_id IN ({ids})"
-    clips = lake.read(
-        CLIPS, None, ["clip_id", "recording_id", "day", "camera", "start_s", "end_s"], of_hits
-    )
-    scores = lake.read(SCORES, None, SCORES.schema.names, of_hits)
+    return pl.DataFrame(found.to_table()).rename({"_score": "score"})
+
+
+def _passing(lake: Lake, settings: Settings, hits: pl.DataFrame) -> pl.DataFrame:
+    """The best hit of each clip that passes, best first."""
+    scores = lake.read(SCORES, None, SCORES.schema.names, _among(hits))
     passing = judge(scores, settings.thresholds).filter("passed").select("clip_id")
-    keys = lake.read(RECORDINGS, None, ["recording_id", "key"])
     return (
         hits.sort("score", descending=True)
         .unique("clip_id", keep="first", maintain_order=True)
         .join(passing, on="clip_id", maintain_order="left")
-        .join(clips, on="clip_id", maintain_order="left")
+    )
+
+
+def _placed(lake: Lake, hits: pl.DataFrame) -> pl.DataFrame:
+    """The hits with where and when their clips are."""
+    columns = ["clip_id", "recording_id", "day", "camera", "start_s", "end_s"]
+    clips = lake.read(CLIPS, None, columns, _among(hits))
+    keys = lake.read(RECORDINGS, None, ["recording_id", "key"])
+    return (
+        hits.join(clips, on="clip_id", maintain_order="left")
         .join(keys, on="recording_id", maintain_order="left")
         .select("clip_id", "score", "day", "camera", "key", "start_s", "end_s", "variant", "text")
-        .head(limit)
     )
+
+
+def _among(hits: pl.DataFrame) -> str:
+    ids = ", ".join(f"'{clip_id}'" for clip_id in hits.get_column("clip_id").unique())
+    return f"clip_id IN ({ids or 'NULL'})"

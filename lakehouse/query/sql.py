@@ -20,8 +20,9 @@ def read_only(
     The connection is locked first: from then on it reaches no file and no network. Raises
     UserError for SQL that DuckDB refuses, and for statements that change something.
     """
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
+    if not connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
     try:
         statements = connection.extract_statements(query)
         if len(statements) != 1:

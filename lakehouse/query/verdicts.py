@@ -13,6 +13,7 @@ _WASHED_OUT = "over_exposed_p50 > {max_over_exposed}"
 _SEEN = f"NOT ({_UNLIT}) AND NOT ({_WASHED_OUT})"
 
 RULES = {
+    "unmeasured": "darkness_p50 IS NULL",
     "dark": _UNLIT,
     "over_exposed": _WASHED_OUT,
     "blurred": f"sharpness_p50 < {{min_sharpness}} AND {_SEEN}",
@@ -21,7 +22,8 @@ RULES = {
     "empty": f"texture_p50 < {{min_texture}} AND {_SEEN}",
 }
 """Reason and condition, in SQL over the columns of `scores`. Where nothing can be seen, only that
-is the reason: a black picture is neither blurred nor still."""
+is the reason: a black picture is neither blurred nor still. A clip that lies between two samples
+is unmeasured; a single sample measures all but the motion, and nobody knows that it is still."""
 
 
 def verdicts_sql(thresholds: Thresholds) -> str:

@@ -87,7 +87,8 @@ def all_tables(settings: Settings) -> tuple[Table, ...]:
 def _embeddings(connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings) -> str:
     """One query over the tables of all variants: vectors of any length, side by side."""
     queries = []
-    for number, table in enumerate(embedding_tables(settings).values()):
+    tables = list(embedding_tables(settings).values()) or [schemas.embeddings("none", 1)]
+    for number, table in enumerate(tables):
         name = f"embeddings_{number}_rows"
         rows = lake.dataset(table) if lake.exists(table) else pa.table(table.schema.empty_table())
         connection.register(name, rows)

@@ -117,9 +117,14 @@ def write_sample(
     broken = _break_one(bucket, tasks)
     if on_file:
         on_file(broken.key)
-    truth = Truth((*(_truth_of(task) for task in tasks), broken))
+    truth = Truth((*planned(options), broken))
     (folder / TRUTH_FILE).write_text(truth.to_json())
     return truth
+
+
+def planned(options: SampleOptions) -> tuple[FileTruth, ...]:
+    """The truth about all whole files: it is decided before the first is written."""
+    return tuple(_truth_of(task) for task in _tasks(options))
 
 
 def _key(patrol: Patrol, camera: str, name: str) -> str:

@@ -38,7 +38,7 @@ class Shot:
     """Frames out of focus for a moment, the end exclusive."""
 
     def condition_of(self, camera: str) -> Condition:
-        """What this camera's shot is like. A dog that stands stands for all."""
+        """What this camera recorded in the shot."""
         return self.condition if self.camera in (None, camera) else "good"
 
 
@@ -135,13 +135,8 @@ def _rooms(count: int, rng: Generator) -> list[Room]:
 def _spoiled(count: int, rng: Generator) -> set[int]:
     """Which shots something is wrong with: never the first, never two in a row."""
     wanted = int(_SHARE_SPOILED * count)
-    first = 1 + int(rng.integers(count - 2 * wanted + 1)) if wanted else 0
-    gaps = np.full(wanted, 2)
-    spare = count - 1 - (first + 2 * (wanted - 1))
-    for _ in range(spare):
-        if wanted > 1 and rng.random() < 0.4:
-            gaps[1 + int(rng.integers(wanted - 1))] += 1
-    return {first + int(step) for step in np.cumsum(gaps) - gaps[0]} if wanted else set()
+    places = np.sort(rng.choice(count - wanted, wanted, replace=False))
+    return {1 + int(place) + earlier for earlier, place in enumerate(places)}
 
 
 def _burst(start: int, end: int, fps: int, rng: Generator) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from lakehouse.sample.rooms import LENGTH_M, Room
 MOUNTS: dict[str, float] = {"front": 0.0, "left": radians(62), "right": radians(-62)}
 """How far each camera is turned from straight ahead, counter-clockwise."""
 
-_SPEED_M_PER_S = 0.3
+_SPEED_M_PER_S = 0.28
 _STRIDE_HZ = 1.1
 _EYE_M = 0.56
 _LANE_M = 0.2
@@ -41,7 +41,7 @@ class Walk:
         ahead = self.start_m + _SPEED_M_PER_S * time
         sway = 2 * pi * 0.05 * time + self.phase
         drift = _LANE_M * 2 * pi * 0.05 * cos(sway) / _SPEED_M_PER_S
-        gaze = 0.11 * sin(2 * pi * 0.08 * time + 1.7 * self.phase)
+        gaze = 0.09 * sin(2 * pi * 0.08 * time + 1.7 * self.phase)
         gaze += 0.02 * sin(2 * pi * 0.21 * time + 2.9 * self.phase)
         stride = 2 * pi * _STRIDE_HZ * time + self.phase
         yaw = atan(drift) + gaze + 0.004 * sin(stride)

@@ -18,7 +18,7 @@ from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import PARENTS
-from lakehouse.tables.schemas import CLIPS, Table, embeddings
+from lakehouse.tables.schemas import CLIPS, FRAMES, Table, embeddings
 
 _CODE = 1
 _SEEN = "status = 'kept'"
@@ -59,12 +59,13 @@ class EmbeddingsStage:
         return registry.describe(self.settings)
 
     def parents(self, partition: Partition) -> pl.DataFrame:
-        """The kept clips; a vector is made from a clip's frames."""
+        """The kept clips that have frames; a vector is made from nothing else."""
         clips = self.lake.read(CLIPS, partition, ["clip_id", "frames_hash"], _SEEN)
+        frames = self.lake.read(FRAMES, partition, ["clip_id"])
         return pl.DataFrame(
             [
                 (clip_id, fingerprint(self.version, made), True)
-                for clip_id, made in clips.iter_rows()
+                for clip_id, made in clips.join(frames, on="clip_id", how="semi").iter_rows()
             ],
             schema=PARENTS,
             orient="row",

@@ -1,21 +1,19 @@
-"""The interface to the place where raw footage lies, and how an address becomes one.
+"""The interface to the place where raw footage lies.
 
 What every kind of bucket promises belongs here, including which keys exist at all; how a folder
-or a server keeps the promise is `local` and `s3`. What a key means is `keys`.
+or a server keeps the promise is `local` and `s3`; how an address becomes a bucket, `address`.
+What a key means is `keys`.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
 from lakehouse.errors import UserError
-from lakehouse.settings import S3Settings
 
 _LONGEST_KEY_BYTES = 1024  # S3's limit
 _PARTIAL_SUFFIXES = (".part", ".partial", ".filepart", ".crdownload", ".tmp")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 class ObjectNotFound(Exception):  # noqa: N818, it is an answer as often as an error
@@ -62,26 +60,6 @@ class Bucket(Protocol):
     def put(self, key: str, data: bytes | BinaryIO) -> ObjectInfo:
         """Creates or replaces an object, whole or not at all. Raises UserError for a bad key."""
         ...
-
-
-def open_bucket(url: str, s3: S3Settings) -> Bucket:
-    """The bucket at `url`: a folder, or `s3://bucket/prefix`.
-
-    Raises UserError for an address of another kind and for a folder that doesn't exist. A server
-    is first asked when the bucket is used.
-    """
-    # Each backend imports this module, and boto3 is slow to import where a folder is all there is.
-    if url.startswith("s3://"):
-        from lakehouse.storage.s3 import S3Bucket  # noqa: PLC0415
-
-        return S3Bucket(url, s3)
-    if scheme := _SCHEME.match(url):
-        raise UserError(
-            f"a bucket can't lie at {scheme[0]}; name a folder or an address like s3://bucket/prefix"
-        )
-    from lakehouse.storage.local import LocalBucket  # noqa: PLC0415
-
-    return LocalBucket(url)
 
 
 def is_key(key: str) -> bool:

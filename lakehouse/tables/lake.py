@@ -23,6 +23,11 @@ from lakehouse.tables.schemas import Table
 
 _LOCK_TIMEOUT = timedelta(minutes=2)
 _STORAGE_VERSION = "2.2"
+_NOT_FOUND = "was not found"  # Lance raises one ValueError for all that can go wrong
+
+
+class TableMissingError(UserError):
+    """The lake was never written to, or is another one than meant."""
 
 
 @dataclass(frozen=True)
@@ -38,31 +43,44 @@ class Lake:
         return f"{self.url}/{table.name}.lance"
 
     def dataset(self, table: Table) -> Any:
-        """The table's latest version, as a LanceDataset. Raises UserError if there is none."""
+        """The table's latest version, as a LanceDataset.
+
+        Raises TableMissingError if there is none, and UserError if the lake can't be reached.
+        """
         try:
             return lance.dataset(self.uri(table), storage_options=self.storage_options or None)
         except ValueError as error:
+            if _NOT_FOUND in str(error):
+                raise TableMissingError(
+                    f"the lake {self.url} has no table {table.name}; run `lakehouse ingest` first"
+                ) from error
             raise UserError(
-                f"the lake {self.url} has no table {table.name}; run `lakehouse ingest` first"
+                f"the lake {self.url} can't be reached; check its address, s3.endpoint and the "
+                f"credentials: {str(error).split(', after')[0]}"
             ) from error
 
     def exists(self, table: Table) -> bool:
         """Whether the table was created."""
         try:
             self.dataset(table)
-        except UserError:
+        except TableMissingError:
             return False
         return True
 
     def bootstrap(self, tables: Iterable[Table]) -> None:
-        """Create the tables that are missing, under a lock that holds all other creators off."""
-        missing = [table for table in tables if not self.exists(table)]
+        """Create the tables that are missing, under a lock that holds all other creators off.
+
+        What a killed bootstrap left undone is done by the next.
+        """
+        missing = [table for table in tables if self._missing_indices(table)]
         if not missing:
             return
         with self._lock():
             for table in missing:
                 if not self.exists(table):
                     self._create(table)
+                for column, options in self._missing_indices(table).items():
+                    self.dataset(table).create_scalar_index(column, **options)
 
     def read(
         self, table: Table, partition: Partition | None, columns: Sequence[str], where: str = ""
@@ -77,7 +95,7 @@ class Lake:
         return frame
 
     def _create(self, table: Table) -> None:
-        dataset = lance.write_dataset(
+        lance.write_dataset(
             pa.Table.from_pylist([], schema=table.schema),
             self.uri(table),
             mode="create",
@@ -85,14 +103,16 @@ class Lake:
             data_storage_version=_STORAGE_VERSION,
             storage_options=self.storage_options or None,
         )
-        dataset.create_scalar_index("day", "ZONEMAP")
-        dataset.create_scalar_index("camera", "BITMAP")
-        for column in table.full_text:
-            # ICU finds words in Chinese, which has no spaces, as well as in English. Rows that
-            # come after the index was last refreshed are searched all the same, only slower.
-            dataset.create_scalar_index(
-                column, "INVERTED", base_tokenizer="icu", stem=False, remove_stop_words=False
-            )
+
+    def _missing_indices(self, table: Table) -> dict[str, dict[str, Any]]:
+        """Columns of the indices that the table lacks, with their options; all if there is none."""
+        wanted = _indices(table)
+        if not self.exists(table):
+            return wanted
+        found = {
+            name for index in self.dataset(table).describe_indices() for name in index.field_names
+        }
+        return {column: options for column, options in wanted.items() if column not in found}
 
     def _lock(self) -> AbstractContextManager[Any]:
         if self.s3 is not None:
@@ -109,6 +129,22 @@ class Lake:
             ) from error
         seconds = _LOCK_TIMEOUT.total_seconds()
         return filelock.FileLock(Path(self.url) / ".bootstrap.lock", timeout=seconds)
+
+
+def _indices(table: Table) -> dict[str, dict[str, Any]]:
+    # ICU finds words in Chinese, which has no spaces, as well as in English. Rows that come after
+    # an index was last refreshed are searched all the same, only slower.
+    words = {
+        "index_type": "INVERTED",
+        "base_tokenizer": "icu",
+        "stem": False,
+        "remove_stop_words": False,
+    }
+    return {
+        "day": {"index_type": "ZONEMAP"},
+        "camera": {"index_type": "BITMAP"},
+        **dict.fromkeys(table.full_text, words),
+    }
 
 
 def open_lake(settings: Settings) -> Lake:

@@ -92,7 +92,7 @@ def _spans(decoder: Decoder, facts: StreamFacts, settings: ClipSettings) -> Iter
         settings.detector, settings.detector_threshold, facts.time_base, facts.frame_rate
     )
     tiler = Tiler(
-        min_ticks=round(settings.min_clip_s * ticks_per_s),
+        min_ticks=ceil(settings.min_clip_s * ticks_per_s),
         max_ticks=ceil(settings.max_clip_s * ticks_per_s),
         lag_frames=shots.lag_frames,
     )

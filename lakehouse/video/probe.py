@@ -142,7 +142,8 @@ def probe(source: BinaryIO) -> Probe:
 
 def _timing(container: InputContainer, stream: VideoStream) -> _Timing:
     timestamps, keys = _indexed(container, stream)
-    if not timestamps or not _agrees(timestamps, stream):
+    # An AVI that was never closed has no index; FFmpeg then lists the one packet that it has read.
+    if len(timestamps) < 2 or not _agrees(timestamps, stream):
         timestamps, keys = _demuxed(container, stream)
     if not timestamps:
         raise ProbeError("the video stream has no frames")

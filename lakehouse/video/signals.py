@@ -26,6 +26,7 @@ SIGNALS = (
 _COARSE_WIDTH, _COARSE_HEIGHT = 64, 36
 _UNDER_EXPOSED_BELOW, _OVER_EXPOSED_FROM = 16, 240
 _BLUR_WINDOW_PX = 11
+_STEP_SMOOTHING_PX = 0.7
 _NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.int16)
 _NOISE_MASK_GAIN = 6.0  # square root of the sum of the mask's squares
 _MAD_OF_UNIT_NORMAL = 0.6745
@@ -73,18 +74,20 @@ def sharpness(luma: Gray) -> float:
     a New No-Reference Perceptual Blur Metric" (SPIE 2007), the worse of both directions. It
     compares a picture with its own blurred copy, so it depends little on contrast and content.
     """
-    return min(_detail_lost(luma, vertical=False), _detail_lost(luma, vertical=True))
+    # The steps of 8-bit levels on a soft slope would pass for detail: they are smoothed away.
+    smooth = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), _STEP_SMOOTHING_PX)
+    return min(_detail_lost(smooth, vertical=False), _detail_lost(smooth, vertical=True))
 
 
-def _detail_lost(luma: Gray, *, vertical: bool) -> float:
+def _detail_lost(luma: NDArray[np.float32], *, vertical: bool) -> float:
     window = (1, _BLUR_WINDOW_PX) if vertical else (_BLUR_WINDOW_PX, 1)
     detail = _neighbour_difference(luma, vertical=vertical)
     blurred = _neighbour_difference(cv2.blur(luma, window), vertical=vertical)
-    total = cv2.sumElems(detail)[0]
-    return cv2.sumElems(cv2.subtract(detail, blurred))[0] / total if total else 0.0
+    total = float(detail.sum())
+    return float(np.maximum(detail - blurred, 0).sum()) / total if total else 0.0
 
 
-def _neighbour_difference(luma: Gray, *, vertical: bool) -> Gray:
+def _neighbour_difference(luma: NDArray[np.float32], *, vertical: bool) -> NDArray[np.float32]:
     if vertical:
         return cv2.absdiff(luma[1:], luma[:-1])
     return cv2.absdiff(luma[:, 1:], luma[:, :-1])

@@ -3,6 +3,7 @@
 Only frame numbers and pts are known here: no pictures, no statuses.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,10 +24,11 @@ class Span:
 class Tiler:
     """Turns frames and cuts into spans as soon as they are final, in order.
 
-    No span is longer than `max_ticks` by more than a frame, and dividing a shot never yields a
-    span shorter than `min_ticks` (given `max_ticks >= 2 * min_ticks`): the last two parts of a
-    long shot share its rest evenly. `lag_frames` is how late a cut may be reported; a cut that is
-    reported later than that, inside a span that is already out, is ignored.
+    No span is longer than `max_ticks` by more than one of its frames (given
+    `max_ticks >= 2 * min_ticks`), and dividing a shot never yields a span shorter than
+    `min_ticks`: the last two parts of a long shot share its rest evenly. `lag_frames` is how late
+    a cut may be reported; a cut that is reported later than that, inside a span that is already
+    out, is ignored.
     """
 
     def __init__(self, *, min_ticks: int, max_ticks: int, lag_frames: int) -> None:
@@ -40,9 +42,11 @@ class Tiler:
     def add_frame(self, pts: int) -> Iterator[Span]:
         """Take the next frame; pts strictly increase."""
         self._pts.append(pts)
-        settled = self._pts[-1 - self._lag_frames] if len(self._pts) > self._lag_frames else None
-        if settled is not None and settled - self._pts[0] >= self._max_ticks + self._min_ticks:
-            yield self._take(self._frames_within(self._max_ticks))
+        settled = len(self._pts) - 1 - self._lag_frames
+        if settled > 0 and self._ticks(settled) > self._max_ticks + self._min_ticks:
+            count = self._part(settled)
+            if count < settled:
+                yield self._take(count)
 
     def cut(self, frame: int) -> Iterator[Span]:
         """End the open shot before this frame number."""
@@ -59,21 +63,26 @@ class Tiler:
             self._pts = []
 
     def _divide(self, length: int) -> Iterator[Span]:
-        ticks = self._pts[length] - self._pts[0]
-        while ticks > self._max_ticks + self._min_ticks:
-            count = self._frames_within(self._max_ticks)
+        while length:
+            count = self._part(length)
             yield self._take(count)
             length -= count
-            ticks = self._pts[length] - self._pts[0]
-        if ticks > self._max_ticks and length > 1:
-            count = min(self._frames_within(ticks // 2), length - 1)
-            yield self._take(count)
-            length -= count
-        yield self._take(length)
 
-    def _frames_within(self, ticks: int) -> int:
-        end = self._pts[0] + ticks
-        return max(1, next(n for n, pts in enumerate(self._pts) if pts >= end))
+    def _part(self, length: int) -> int:
+        """How many of the first `length` frames make the next span: all if nothing divides them."""
+        ticks = self._ticks(length)
+        if ticks <= self._max_ticks:
+            return length
+        aim = self._max_ticks if ticks > self._max_ticks + self._min_ticks else ticks // 2
+        before = bisect_right(self._pts, self._pts[0] + aim) - 1
+        for count in (before, before + 1):
+            parts = (self._ticks(count), ticks - self._ticks(count))
+            if 0 < count < length and min(parts) >= self._min_ticks:
+                return count
+        return length
+
+    def _ticks(self, count: int) -> int:
+        return self._pts[count] - self._pts[0]
 
     def _take(self, count: int) -> Span:
         span = Span(

@@ -1,0 +1,15 @@
+"""What every test gets: a clean environment, and a real S3 server where it asks for one."""
+
+import os
+
+import pytest
+
+pytest_plugins = ["tests.s3_server"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the person who runs the tests must not reach them."""
+    for name in os.environ:
+        if name.startswith("LAKEHOUSE_") or name == "DAGSTER_HOME":
+            monkeypatch.delenv(name)

@@ -1,0 +1,144 @@
+"""Small real videos, painted and encoded here: every numbered frame shows its own number.
+
+Only making such videos and reading their pictures back belongs here; what is expected of them
+stays in the tests.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+B_FRAMES = {"bf": "3", "x264-params": "scenecut=0:b-adapt=0:ref=3"}
+AUDIO_RATE = 48_000
+_MUXERS = {"mkv": "matroska", "ts": "mpegts"}
+_FAST = {
+    "libx264": {"preset": "ultrafast", "threads": "1"},
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=1"},
+}
+_BITS, _BIT_PX = 8, 8
+
+
+class Pipe(io.RawIOBase):
+    """A target that can only be written on: no header is completed afterwards."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self.received += data
+        return len(data)
+
+
+def texture(seed: int, width: int = 128, height: int = 96) -> Picture:
+    """Blocks of colour, unlike those of any other seed."""
+    blocks = np.random.default_rng(seed).integers(40, 215, (height // 8 + 1, width // 8 + 1, 3))
+    return blocks.repeat(8, 0).repeat(8, 1)[:height, :width].astype(np.uint8)
+
+
+def moving(count: int, seed: int = 1, width: int = 128, height: int = 96) -> Iterator[Picture]:
+    """A texture that moves to the right."""
+    still = texture(seed, width, height)
+    for number in range(count):
+        yield np.roll(still, 3 * number, axis=1)
+
+
+def numbered(pictures: Iterable[Picture]) -> Iterator[Picture]:
+    """The pictures with their number, from 0, as black and white squares in the first rows."""
+    for number, picture in enumerate(pictures):
+        bits = [255 * (number >> bit & 1) for bit in range(_BITS)]
+        picture[:_BIT_PX, : _BITS * _BIT_PX] = np.repeat(bits, _BIT_PX)[None, :, None]
+        yield picture
+
+
+def number_of(frame: av.VideoFrame) -> int:
+    """The number that the frame shows."""
+    squares = frame.to_ndarray(format="gray8")[:_BIT_PX, : _BITS * _BIT_PX]
+    bits = squares.reshape(_BIT_PX, _BITS, _BIT_PX).mean(axis=(0, 2)) > 127
+    return sum(1 << bit for bit in range(_BITS) if bits[bit])
+
+
+def record(
+    pictures: Iterable[Picture],
+    suffix: str = "mp4",
+    codec: str = "libx264",
+    *,
+    pixel_format: str = "yuv420p",
+    frame_rate: int = 25,
+    key_frame_every: int = 12,
+    options: dict[str, str] | None = None,
+    times_ms: Sequence[int] | None = None,
+    rotation_deg: int = 0,
+    audio: str | None = None,
+    started: str | None = None,
+    muxer_options: dict[str, str] | None = None,
+    live: bool = False,
+) -> bytes:
+    """A video file of these RGB pictures.
+
+    `times_ms` says when each picture is shown, where that isn't every 1 / `frame_rate` s.
+    `rotation_deg` is counterclockwise, as a display matrix states it. `live` writes on a pipe.
+    """
+    painted = list(pictures)
+    target = Pipe() if live else io.BytesIO()
+    muxer = _MUXERS.get(suffix, suffix)
+    with av.open(target, "w", format=muxer, options=muxer_options or {}) as movie:
+        if started:
+            movie.metadata["creation_time"] = started
+        video = movie.add_stream(
+            codec, rate=frame_rate, options=_FAST.get(codec, {}) | (options or {})
+        )
+        video.height, video.width = painted[0].shape[:2]
+        video.pix_fmt = pixel_format
+        video.codec_context.gop_size = key_frame_every
+        video.codec_context.time_base = Fraction(1, 1000 if times_ms else frame_rate)
+        if rotation_deg:
+            video.set_display_rotation(rotation_deg)
+        sound = movie.add_stream(audio, rate=AUDIO_RATE, layout="mono") if audio else None
+        for number, picture in enumerate(painted):
+            frame = av.VideoFrame.from_ndarray(picture).reformat(format=pixel_format)
+            frame.pts = times_ms[number] if times_ms else number
+            frame.time_base = video.codec_context.time_base
+            movie.mux(video.encode(frame))
+            if sound:
+                movie.mux(sound.encode(_silence(number, AUDIO_RATE // frame_rate)))
+        movie.mux(video.encode())
+        if sound:
+            movie.mux(sound.encode())
+    return bytes(target.received) if isinstance(target, Pipe) else target.getvalue()
+
+
+def record_sound() -> bytes:
+    """An MP4 without any picture."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as movie:
+        sound = movie.add_stream("aac", rate=AUDIO_RATE, layout="mono")
+        for number in range(25):
+            movie.mux(sound.encode(_silence(number, AUDIO_RATE // 25)))
+        movie.mux(sound.encode())
+    return file.getvalue()
+
+
+def with_damaged_packets(data: bytes, numbers: Iterable[int]) -> bytes:
+    """An MP4 in which these packets of the video hold nothing but ones."""
+    damaged = bytearray(data)
+    with av.open(io.BytesIO(data), format="mov") as movie:
+        packets = [packet for packet in movie.demux(video=0) if packet.size]
+        for number in numbers:
+            start = packets[number].pos
+            damaged[start : start + packets[number].size] = b"\xff" * packets[number].size
+    return bytes(damaged)
+
+
+def _silence(number: int, count: int) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, count), np.float32), "fltp", "mono")
+    frame.sample_rate, frame.pts = AUDIO_RATE, number * count
+    return frame
