@@ -7,7 +7,7 @@ import io
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -43,6 +43,9 @@ PLACES = {
 }
 """What a shot shows: seed, darkest and brightest level of its blocks. Nothing is lit in the
 cellar; the others are bright, sharp and moving, so that they pass."""
+
+LENIENT = {"max_darkness": 1.0, "min_texture": 0.0}
+"""Thresholds by which even the cellar passes."""
 
 _CLIPS = {
     "min_clip_s": 1.0,
@@ -120,31 +123,35 @@ class Site:
     def remove(self, name: str) -> None:
         (Path(self.settings.bucket) / key_of(name)).unlink()
 
+    def stages(self, bucket: Bucket | None = None) -> tuple[Stage, ...]:
+        """The whole chain, over another bucket if one is given."""
+        return chain(self.settings, bucket or self.bucket, self.lake)
+
     def run(
         self,
         partition: Partition = PARTITION,
         *,
         retry_failed: bool = False,
         on_made: Callable[[Stage, Made], None] | None = None,
-        bucket: Bucket | None = None,
+        stages: Sequence[Stage] | None = None,
     ) -> dict[str, StageReport]:
-        """The whole chain over a partition; what each stage did, by its name."""
-        lake = self.lake
+        """The whole chain, or these stages, over a partition; what each did, by its name."""
         return {
             stage.name: run_stage(
                 stage,
-                lake,
+                self.lake,
                 partition,
                 "a-run",
                 retry_failed=retry_failed,
                 on_made=(lambda made, stage=stage: on_made(stage, made)) if on_made else None,
             )
-            for stage in chain(self.settings, bucket or self.bucket, lake)
+            for stage in (self.stages() if stages is None else stages)
         }
 
     def rows(self, table: Table, *columns: str, where: str = "") -> list[dict[str, Any]]:
         """Rows of a table in the order of its key; all columns if none is named."""
-        frame = self.lake.read(table, None, columns or table.schema.names, where)
+        wanted = tuple(dict.fromkeys(columns)) or table.schema.names
+        frame = self.lake.read(table, None, wanted, where)
         return (frame.sort(table.key) if table.key in frame.columns else frame).to_dicts()
 
     def sql(self, query: str) -> pl.DataFrame:

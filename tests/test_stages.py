@@ -15,14 +15,14 @@ import pytest
 from lakehouse.engine.scan import partition_at, scan, with_work
 from lakehouse.query.ledger import open_accounts
 from lakehouse.query.views import all_tables
-from lakehouse.stages.chain import FAMILIES, chain, stages_of, versions_of
+from lakehouse.stages.chain import FAMILIES, stages_of, versions_of
 from lakehouse.stages.recordings import recording_id
 from lakehouse.storage.bucket import ObjectInfo
 from lakehouse.storage.keys import KeyPattern, Mismatch
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, FRAMES, RECORDINGS, SCORES, embeddings
 from lakehouse.video.signals import SIGNALS
-from tests.lakes import FRAME_RATE, PARTITION, Site, film, key_of, site
+from tests.lakes import FRAME_RATE, LENIENT, PARTITION, Site, film, key_of, site
 
 EMBEDDINGS = embeddings("default", 240)
 BROKEN = Path(__file__).parents[2] / "shared" / "footage" / "broken"
@@ -239,7 +239,7 @@ def test_the_ledger_closes(day: Site) -> None:
 def test_every_row_says_which_run_and_version_of_its_stage_made_it(day: Site) -> None:
     versions = {
         table.name: {stage.version}
-        for stage in chain(day.settings, day.bucket, day.lake)
+        for stage in day.stages()
         if stage.table is not CAPTIONS
         for table in (stage.table, *stage.side_tables)
     }
@@ -357,8 +357,8 @@ def test_tomorrow_may_exist_already_and_the_day_after_not() -> None:
 
 def test_only_partitions_with_something_to_do_have_work(day: Site) -> None:
     other = Partition(date(2026, 1, 3), "rex-front")
-    stages = chain(day.settings, day.bucket, day.lake)
+    stages = day.stages()
     assert list(with_work([PARTITION, other], stages, retry_failed=False)) == []
     assert list(with_work([PARTITION, other], stages, retry_failed=True)) == [PARTITION]
-    brighter = chain(day.changed(thresholds={"max_darkness": 1.0}).settings, day.bucket, day.lake)
+    brighter = day.changed(thresholds=LENIENT).stages()
     assert list(with_work([PARTITION, other], brighter, retry_failed=False)) == [PARTITION]

@@ -7,9 +7,13 @@ stays in the tests.
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
@@ -93,16 +97,15 @@ def record(
     with av.open(target, "w", format=muxer, options=muxer_options or {}) as movie:
         if started:
             movie.metadata["creation_time"] = started
-        video = movie.add_stream(
-            codec, rate=frame_rate, options=_FAST.get(codec, {}) | (options or {})
-        )
+        fast = _FAST.get(codec, {}) | (options or {})
+        video = cast(VideoStream, movie.add_stream(codec, rate=frame_rate, options=fast))
         video.height, video.width = painted[0].shape[:2]
         video.pix_fmt = pixel_format
         video.codec_context.gop_size = key_frame_every
         video.codec_context.time_base = Fraction(1, 1000 if times_ms else frame_rate)
         if rotation_deg:
             video.set_display_rotation(rotation_deg)
-        sound = movie.add_stream(audio, rate=AUDIO_RATE, layout="mono") if audio else None
+        sound = _sound(movie, audio) if audio else None
         for number, picture in enumerate(painted):
             frame = av.VideoFrame.from_ndarray(picture).reformat(format=pixel_format)
             frame.pts = times_ms[number] if times_ms else number
@@ -120,7 +123,7 @@ def record_sound() -> bytes:
     """An MP4 without any picture."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as movie:
-        sound = movie.add_stream("aac", rate=AUDIO_RATE, layout="mono")
+        sound = _sound(movie, "aac")
         for number in range(25):
             movie.mux(sound.encode(_silence(number, AUDIO_RATE // 25)))
         movie.mux(sound.encode())
@@ -130,12 +133,17 @@ def record_sound() -> bytes:
 def with_damaged_packets(data: bytes, numbers: Iterable[int]) -> bytes:
     """An MP4 in which these packets of the video hold nothing but ones."""
     damaged = bytearray(data)
-    with av.open(io.BytesIO(data), format="mov") as movie:
+    with av.open(io.BytesIO(data), "r", format="mov") as movie:
         packets = [packet for packet in movie.demux(video=0) if packet.size]
         for number in numbers:
             start = packets[number].pos
+            assert start is not None
             damaged[start : start + packets[number].size] = b"\xff" * packets[number].size
     return bytes(damaged)
+
+
+def _sound(movie: OutputContainer, codec: str) -> AudioStream:
+    return cast(AudioStream, movie.add_stream(codec, rate=AUDIO_RATE, layout="mono"))
 
 
 def _silence(number: int, count: int) -> av.AudioFrame:

@@ -22,7 +22,7 @@ _COMMIT_AFTER_S = 30.0
 @dataclass(frozen=True)
 class StageReport:
     """What a run of a stage over a partition did. `skipped` counts parents that were current,
-    `failed` those whose rows hold an error; `footage_s` is the footage read."""
+    `failed` those whose rows hold an error; `footage_s` is the footage that the rows are about."""
 
     stage: str
     written: int = 0
@@ -35,7 +35,7 @@ class StageReport:
 
     @property
     def speed(self) -> float | None:
-        """Seconds of footage read per second; none where no footage was read."""
+        """Seconds of footage per second of work; none where there was none."""
         return self.footage_s / self.wall_s if self.footage_s and self.wall_s else None
 
 

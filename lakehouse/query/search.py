@@ -75,7 +75,9 @@ def _placed(lake: Lake, hits: pl.DataFrame) -> pl.DataFrame:
     """The hits with where and when their clips are."""
     columns = ["clip_id", "recording_id", "day", "camera", "start_s", "end_s"]
     clips = lake.read(CLIPS, None, columns, _among(hits))
-    keys = lake.read(RECORDINGS, None, ["recording_id", "key"])
+    recordings = ", ".join(f"'{found}'" for found in clips.get_column("recording_id").unique())
+    of_clips = f"recording_id IN ({recordings or 'NULL'})"
+    keys = lake.read(RECORDINGS, None, ["recording_id", "key"], of_clips)
     return (
         hits.join(clips, on="clip_id", maintain_order="left")
         .join(keys, on="recording_id", maintain_order="left")

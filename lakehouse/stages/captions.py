@@ -4,7 +4,7 @@ Prompts, servers and wording belong to `models.captioners`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -109,16 +109,19 @@ class CaptionsStage:
             for row in self.lake.read(SCORES, partition, SCORES.schema.names).iter_rows(named=True)
         }
         clip_ids = [parent_id.removesuffix(f":{self.variant}") for parent_id in parent_ids]
-        recordings = {clip_id: scores[clip_id]["recording_id"] for clip_id in clip_ids}
-        views = (
-            _view(clip, partition.camera, scores[clip.clip_id])
-            for clip in clips_with_frames(self.lake, partition, clip_ids)
-        )
-        for clip_id, caption in registry.load(self.settings).caption(views):
+        views: dict[str, ClipView] = {}
+
+        def taken() -> Iterator[ClipView]:
+            for clip in clips_with_frames(self.lake, partition, clip_ids):
+                view = _view(clip, partition.camera, scores[clip.clip_id])
+                views[clip.clip_id] = replace(view, frames=())
+                yield view
+
+        for clip_id, caption in registry.load(self.settings).caption(taken()):
             row = {
                 "caption_id": self._caption_id(clip_id),
                 "clip_id": clip_id,
-                "recording_id": recordings[clip_id],
+                "recording_id": scores[clip_id]["recording_id"],
                 "day": partition.day,
                 "camera": partition.camera,
                 "variant": self.variant,
@@ -130,6 +133,7 @@ class CaptionsStage:
             yield Made(
                 row["caption_id"],
                 {CAPTIONS.name: [row]},
+                footage_s=views.pop(clip_id).duration_s,
                 error=caption.error,
                 units={"tokens": (caption.tokens_in or 0) + (caption.tokens_out or 0)},
             )

@@ -4,7 +4,7 @@ How a vector is made belongs to `models.embedders`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import polars as pl
@@ -12,7 +12,7 @@ import polars as pl
 from lakehouse.models.embedders import registry
 from lakehouse.models.embedders.protocol import EmbedderDescriptor
 from lakehouse.settings import EmbedderSettings
-from lakehouse.stages.clip_frames import clips_with_frames
+from lakehouse.stages.clip_frames import ClipFrames, clips_with_frames
 from lakehouse.stages.stage import Made, version_of
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
@@ -78,21 +78,22 @@ class EmbeddingsStage:
 
     def make(self, partition: Partition, parent_ids: Sequence[str]) -> Iterator[Made]:
         """Embed the clips from their stored frames."""
-        recordings: dict[str, str] = {}
+        seen: dict[str, ClipFrames] = {}
 
         def pictures() -> Iterator[tuple[str, list[bytes]]]:
             for clip in clips_with_frames(self.lake, partition, parent_ids):
-                recordings[clip.clip_id] = clip.recording_id
+                seen[clip.clip_id] = replace(clip, frames=())
                 yield clip.clip_id, [jpeg for _, jpeg in clip.frames]
 
         for clip_id, vector in registry.load(self.settings).embed(pictures()):
+            clip = seen.pop(clip_id)
             row = {
                 "clip_id": clip_id,
-                "recording_id": recordings[clip_id],
+                "recording_id": clip.recording_id,
                 "day": partition.day,
                 "camera": partition.camera,
                 "variant": self.variant,
                 "model": self._descriptor.model,
                 "vector": vector.tolist(),
             }
-            yield Made(clip_id, {self.table.name: [row]})
+            yield Made(clip_id, {self.table.name: [row]}, clip.duration_s)

@@ -64,7 +64,7 @@ class ScoresStage:
     def make(self, partition: Partition, parent_ids: Sequence[str]) -> Iterator[Made]:
         """Pure arithmetic over stored samples: no footage is read."""
         wanted = set(parent_ids)
-        columns = ["clip_id", "recording_id", "samples"]
+        columns = ["clip_id", "recording_id", "start_s", "end_s", "samples"]
         for clip in self.lake.read(CLIPS, partition, columns, _KEPT).iter_rows(named=True):
             if clip["clip_id"] in wanted:
                 row = {
@@ -74,7 +74,8 @@ class ScoresStage:
                     "camera": partition.camera,
                     **score(clip["samples"]),
                 }
-                yield Made(clip["clip_id"], {SCORES.name: [row]})
+                footage_s = clip["end_s"] - clip["start_s"]
+                yield Made(clip["clip_id"], {SCORES.name: [row]}, footage_s)
 
 
 def score(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lakehouse.tables.schemas import Table
 class Made:
     """All rows of one parent, by table name and without provenance.
 
-    `footage_s` is the footage that was read for it; `error` the first error among its rows.
+    `footage_s` is how much footage they are about; `error` the first error among them.
     """
 
     parent_id: str

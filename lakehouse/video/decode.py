@@ -31,6 +31,8 @@ class Decoder:
 
     Each packet is decoded on its own, so one bad packet costs its own frames only. The pts of
     what is yielded strictly increase: containers without a usable clock are given one tick more.
+    With several threads, damage at the very end also costs the few frames that are in flight
+    then: PyAV gives up emptying the decoder at the first error.
     """
 
     container: InputContainer

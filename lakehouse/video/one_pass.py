@@ -159,7 +159,9 @@ def _fit(picture: Picture, longest_px: int) -> Picture:
     if scale >= 1:
         return picture
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    # Above half size, two by two pixels already see every pixel, at a tenth of the cost.
+    method = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+    return cv2.resize(picture, size, interpolation=method)
 
 
 def _upright(picture: Picture, rotation_deg: int) -> Picture:

@@ -84,7 +84,8 @@ def sniff_container(head: bytes) -> str:
 
 
 def open_container(source: BinaryIO, container: str) -> InputContainer:
-    """The file opened with the pinned format. Raises ProbeError."""
+    """The file, from its first byte, opened with the pinned format. Raises ProbeError."""
+    source.seek(0)
     try:
         return av.open(source, mode="r", format=container, metadata_errors="replace")
     except (FFmpegError, ValueError, MemoryError) as error:
@@ -108,7 +109,6 @@ def probe(source: BinaryIO) -> Probe:
     """
     source.seek(0)
     name = sniff_container(source.read(_HEAD_BYTES))
-    source.seek(0)
     with open_container(source, name) as container:
         stream = video_stream(container)
         context = stream.codec_context

@@ -27,6 +27,7 @@ _COARSE_WIDTH, _COARSE_HEIGHT = 64, 36
 _UNDER_EXPOSED_BELOW, _OVER_EXPOSED_FROM = 16, 240
 _BLUR_WINDOW_PX = 11
 _STEP_SMOOTHING_PX = 0.7
+_FINE_STEPS = 64
 _NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.int16)
 _NOISE_MASK_GAIN = 6.0  # square root of the sum of the mask's squares
 _MAD_OF_UNIT_NORMAL = 0.6745
@@ -74,23 +75,26 @@ def sharpness(luma: Gray) -> float:
     a New No-Reference Perceptual Blur Metric" (SPIE 2007), the worse of both directions. It
     compares a picture with its own blurred copy, so it depends little on contrast and content.
     """
-    # The steps of 8-bit levels on a soft slope would pass for detail: they are smoothed away.
-    smooth = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), _STEP_SMOOTHING_PX)
+    # The steps of 8-bit levels on a soft slope would pass for detail: they are smoothed away,
+    # in 16 bits, so that no new ones arise.
+    fine = luma.astype(np.uint16) * _FINE_STEPS
+    smooth = cv2.GaussianBlur(fine, (0, 0), _STEP_SMOOTHING_PX)
     return min(_detail_lost(smooth, vertical=False), _detail_lost(smooth, vertical=True))
 
 
-def _detail_lost(luma: NDArray[np.float32], *, vertical: bool) -> float:
+def _detail_lost(fine: NDArray[np.uint16], *, vertical: bool) -> float:
     window = (1, _BLUR_WINDOW_PX) if vertical else (_BLUR_WINDOW_PX, 1)
-    detail = _neighbour_difference(luma, vertical=vertical)
-    blurred = _neighbour_difference(cv2.blur(luma, window), vertical=vertical)
-    total = float(detail.sum())
-    return float(np.maximum(detail - blurred, 0).sum()) / total if total else 0.0
+    detail = _neighbour_difference(fine, vertical=vertical)
+    blurred = _neighbour_difference(cv2.blur(fine, window), vertical=vertical)
+    total = cv2.sumElems(detail)[0]
+    # OpenCV's subtraction of unsigned numbers stops at 0, as the metric does.
+    return cv2.sumElems(cv2.subtract(detail, blurred))[0] / total if total else 0.0
 
 
-def _neighbour_difference(luma: NDArray[np.float32], *, vertical: bool) -> NDArray[np.float32]:
+def _neighbour_difference(fine: NDArray[np.uint16], *, vertical: bool) -> NDArray[np.uint16]:
     if vertical:
-        return cv2.absdiff(luma[1:], luma[:-1])
-    return cv2.absdiff(luma[:, 1:], luma[:, :-1])
+        return cv2.absdiff(fine[1:], fine[:-1])
+    return cv2.absdiff(fine[:, 1:], fine[:, :-1])
 
 
 def darkness(histogram: NDArray[np.float32]) -> float:
@@ -107,10 +111,13 @@ def noise(luma: Gray) -> float:
     """Standard deviation of the sensor noise, in levels.
 
     The mask of Immerkaer, "Fast Noise Variance Estimation" (CVIU 1996), with the median absolute
-    deviation instead of the mean (Donoho and Johnstone 1994), which edges inflate less.
+    deviation instead of the mean (Donoho and Johnstone 1994), which edges inflate less. In steps
+    of 0.25 levels, up to 63.
     """
-    response = np.abs(cv2.filter2D(luma, cv2.CV_16S, _NOISE_MASK))
-    return float(np.median(response)) / (_MAD_OF_UNIT_NORMAL * _NOISE_MASK_GAIN)
+    response = cv2.convertScaleAbs(cv2.filter2D(luma, cv2.CV_16S, _NOISE_MASK))
+    counts = np.cumsum(cv2.calcHist([response], [0], None, [256], [0, 256]))
+    half = int(np.searchsorted(counts, luma.size / 2))
+    return half / (_MAD_OF_UNIT_NORMAL * _NOISE_MASK_GAIN)
 
 
 def motion(previous: Gray, current: Gray) -> float:
