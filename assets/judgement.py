@@ -37,7 +37,7 @@ def scores(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> d
     deps=[scores, "frames"],
     partitions_def=day_camera,
     group_name=_GROUP,
-    kinds={"lance", "openai"},
+    kinds={"lance"},
     code_version=code_version("captions"),
     automation_condition=ON_CHANGE,
     metadata=table_metadata(CAPTIONS),

@@ -1,6 +1,7 @@
 """What a materialization shows in the UI: counts, speed, schema and a picture."""
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
@@ -36,20 +37,22 @@ def run_metadata(
     footage_s = sum(report.footage_s for report in reports)
     wall_s = sum(report.wall_s for report in reports)
     metadata: dict[str, dg.MetadataValue | dg.TableSchema | float | int | str] = {
-        "rows_written": sum(report.written for report in reports),
+        "rows_written": sum(
+            report.rows_written.get(table.name, 0) for report in reports for table in tables
+        ),
         "skipped": sum(report.skipped for report in reports),
         "failed": sum(report.failed for report in reports),
         "removed": sum(report.removed for report in reports),
-        "footage_s": round(footage_s, 3),
         "dagster/partition_row_count": sum(
             lake.dataset(table).count_rows(filter=partition.predicate) for table in tables
         ),
         "dagster/uri": ", ".join(lake.uri(table) for table in tables),
     }
     if footage_s:
+        metadata["footage_s"] = round(footage_s, 3)
         metadata["speed_x_real_time"] = round(footage_s / max(wall_s, 1e-9), 2)
-    for unit in sorted({unit for report in reports for unit in report.units}):
-        metadata[unit] = sum(report.units.get(unit, 0.0) for report in reports)
+    units = sum((Counter(report.units) for report in reports), Counter())
+    metadata |= {unit: amount for unit, amount in units.items() if amount}
     return metadata
 
 

@@ -48,7 +48,8 @@ def footage_sensor(
 
     Lists the bucket in rounds, as far as one tick gets, and looks closer where objects are newer
     than the round before. The run key carries a digest of the partition's objects, so a late file
-    asks for a new run and an unchanged partition never does.
+    asks for a new run and an unchanged partition never does. Deletions in partitions without
+    newer objects wait for `lakehouse ingest`; so does a partition whose run failed for good.
     """
     cursor = Cursor(**json.loads(context.cursor)) if context.cursor else Cursor()
     now = datetime.now(UTC).isoformat()
@@ -63,7 +64,7 @@ def footage_sensor(
         if isinstance(partition, Mismatch):
             mismatch_count += 1
         elif info.modified >= window_start and partition not in requests:
-            requests[partition] = _request(partition, lakehouse)
+            requests[partition] = _request(partition, lakehouse, context.instance)
         cursor = replace(cursor, after=info.key)
         if time.monotonic() > deadline:
             break
@@ -83,15 +84,29 @@ def footage_sensor(
     )
 
 
-def _request(partition: Partition, lakehouse: LakehouseResource) -> dg.RunRequest | None:
+def _request(
+    partition: Partition, lakehouse: LakehouseResource, instance: dg.DagsterInstance
+) -> dg.RunRequest | None:
     """The run that the partition needs, if any: by the recordings' own plan."""
+    key = partition_key(partition)
+    # Read before the plan: a run that ends in between must not be asked for twice.
+    last_success = _last_success(key, instance)
     stage = RecordingsStage(lakehouse.lake, lakehouse.bucket, lakehouse.pattern, workers=1)
     objects = stage.parents(partition)
     if make_plan(objects, stage.children(partition)).is_empty(retry_failed=False):
         return None
-    digest = fingerprint(lakehouse.lake.url, sorted(objects.rows()))
-    key = partition_key(partition)
+    digest = fingerprint(lakehouse.lake.url, last_success, sorted(objects.rows()))
     return dg.RunRequest(run_key=f"{key}|{digest}", partition_key=key)
+
+
+def _last_success(key: str, instance: dg.DagsterInstance) -> str | None:
+    """The partition's last run that succeeded. Run keys dedupe for ever, and footage that is moved
+    away and back has the digest that it had before: only a run in between tells the two apart."""
+    succeeded = dg.RunsFilter(
+        tags={"dagster/partition": key}, statuses=[dg.DagsterRunStatus.SUCCESS]
+    )
+    records = instance.get_run_records(succeeded, limit=1)
+    return records[0].dagster_run.run_id if records else None
 
 
 reprocess_sensor = dg.AutomationConditionSensorDefinition(

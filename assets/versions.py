@@ -24,5 +24,5 @@ get through."""
 
 
 def code_version(family: str) -> str:
-    """The versions of a family's stages as one: a changed prompt shows as stale in the UI."""
+    """The versions of a family's stages as one: a changed prompt shows its partitions as stale."""
     return " ".join(versions_of(family, load_settings()))

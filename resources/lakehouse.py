@@ -18,6 +18,7 @@ from lakehouse.storage.bucket import Bucket
 from lakehouse.storage.keys import KeyPattern
 from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.tables.partition import Partition
+from lakehouse.tables.schemas import RECORDINGS
 
 Listener = Callable[[Stage, Made], None]
 
@@ -59,6 +60,11 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
         lake = open_lake(self.settings)
         lake.bootstrap(all_tables(self.settings))
         return lake
+
+    def partitions(self) -> set[Partition]:
+        """The partitions that the lake has recordings of."""
+        held = self.lake.read(RECORDINGS, None, ["day", "camera"]).unique()
+        return {Partition(day, camera) for day, camera in held.iter_rows()}
 
     def stages(self) -> tuple[Stage, ...]:
         """The whole chain."""

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 
 import av
@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from lakehouse.errors import UserError
 from lakehouse.video.cut import CutReport, cut_clip
+from tests.videos import AUDIO_RATE, B_FRAMES, Picture, Pipe, record
 
 FRAMES = 150
 FRAME_RATE = 25
-AUDIO_RATE = 48_000
+TIMES_MS = list(accumulate(random.Random(2).choices((17, 33, 40, 250), k=FRAMES - 1), initial=0))
 FOOTAGE = Path(__file__).parents[2] / "shared" / "footage"
 FORMATS = {"mp4": "mov", "mkv": "matroska", "ts": "mpegts", "avi": "avi"}
 
@@ -62,65 +63,20 @@ def seen(frame: av.VideoFrame) -> Shown:
     return Shown(frame.pts * frame.time_base, pixels, frame.rotation)
 
 
-def pictures() -> Iterator[av.VideoFrame]:
+def pictures() -> Iterator[Picture]:
     texture = np.random.default_rng(1).integers(0, 255, (96, 128, 3), np.uint8)
     for number in range(FRAMES):
         picture = np.roll(texture // 2, 3 * number, axis=1)
         picture[:, : number % 96] += 64
-        yield av.VideoFrame.from_ndarray(picture)
+        yield picture
 
 
-def record(
-    suffix: str = "mp4",
-    codec: str = "libx264",
-    options: dict[str, str] | None = None,
-    audio: str | None = None,
-    rotation_deg: int = 0,
-    variable: bool = False,
-) -> bytes:
-    file = io.BytesIO()
-    jitter = random.Random(2)
-    muxer = {"mkv": "matroska", "ts": "mpegts"}.get(suffix, suffix)
-    with av.open(file, "w", format=muxer) as movie:
-        video = movie.add_stream(
-            codec, rate=FRAME_RATE, options={"preset": "ultrafast"} | (options or {})
-        )
-        video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
-        video.codec_context.gop_size = 48
-        video.codec_context.time_base = Fraction(1, 1000 if variable else FRAME_RATE)
-        if rotation_deg:
-            video.set_display_rotation(rotation_deg)
-        sound = movie.add_stream(audio, rate=AUDIO_RATE, layout="mono") if audio else None
-        pts = 0
-        for number, picture in enumerate(pictures()):
-            picture.pts, picture.time_base = pts, video.codec_context.time_base
-            pts += jitter.choice((17, 33, 40, 250)) if variable else 1
-            movie.mux(video.encode(picture.reformat(format="yuv420p")))
-            if sound:
-                movie.mux(sound.encode(tone(number, sound.format.name)))
-        movie.mux(video.encode())
-        if sound:
-            movie.mux(sound.encode())
-    return file.getvalue()
-
-
-def tone(number: int, sample_format: str) -> av.AudioFrame:
-    """A rising tone, one video frame's worth of it, so that every moment sounds different."""
-    count = AUDIO_RATE // FRAME_RATE
-    time_s = (number * count + np.arange(count)) / AUDIO_RATE
-    samples = (np.sin(2 * np.pi * (200 + 100 * time_s) * time_s) / 2).astype(np.float32)
-    frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-    frame.sample_rate, frame.pts = AUDIO_RATE, number * count
-    return av.AudioResampler(format=sample_format).resample(frame)[0]
-
-
-B_FRAMES = {"bf": "3", "x264-params": "scenecut=0:b-adapt=0:ref=3"}
 RECORDINGS = {
     "no B-frames": {},
     "B-frames": {"options": B_FRAMES},
     "open GOPs": {"options": {"bf": "3", "x264-params": "open-gop=1:scenecut=0:b-pyramid=normal"}},
     "gradual refresh": {"options": {"x264-params": "intra-refresh=1:scenecut=0"}},
-    "variable frame rate": {"options": B_FRAMES, "variable": True},
+    "variable frame rate": {"options": B_FRAMES, "times_ms": TIMES_MS},
     "rotated": {"options": B_FRAMES, "rotation_deg": 90},
     "with audio": {"options": B_FRAMES, "audio": "aac"},
     "HEVC, open GOPs": {"codec": "libx265", "options": {"x265-params": "keyint=48:log-level=none"}},
@@ -135,7 +91,7 @@ _recorded: dict[str, Recording] = {}
 def recording(kind: str) -> Recording:
     if kind not in _recorded:
         arguments = RECORDINGS[kind]
-        data = record(**arguments)
+        data = record(pictures(), key_frame_every=48, **arguments)
         _recorded[kind] = decoded(data, FORMATS[arguments.get("suffix", "mp4")])
     return _recorded[kind]
 
@@ -224,17 +180,6 @@ def test_a_player_finds_the_index_before_the_media() -> None:
 
 
 def test_the_target_needs_only_to_be_written_to() -> None:
-    class Pipe(io.RawIOBase):
-        def __init__(self) -> None:
-            self.received = bytearray()
-
-        def writable(self) -> bool:
-            return True
-
-        def write(self, data: bytes) -> int:  # type: ignore[override]
-            self.received += data
-            return len(data)
-
     source, pipe = recording("B-frames"), Pipe()
     cut_clip(io.BytesIO(source.data), "mov", source.pts[3], source.pts[9], pipe)
     assert bytes(pipe.received) == cut(source, 3, 9)[1]
@@ -277,21 +222,21 @@ def test_a_recording_without_audio_is_reported_so() -> None:
 
 
 def test_audio_that_mp4_cannot_hold_is_left_out_and_reported() -> None:
-    source = decoded(record("mkv", audio="pcm_u8"), "matroska")
+    source = decoded(record(pictures(), "mkv", audio="pcm_u8"), "matroska")
     report, data = cut(source, 10, 60)
     assert report.audio == "left out: MP4 can't hold pcm_u8"
     assert len(decoded(data, "mov").shown) == 50
 
 
 def test_a_codec_that_mp4_cannot_hold_is_named() -> None:
-    source = decoded(record("avi", codec="msmpeg4"), "avi")
+    source = decoded(record(pictures(), "avi", "msmpeg4"), "avi")
     with pytest.raises(UserError, match=r"MP4 can't hold msmpeg4v3; re-encode"):
         cut(source, 10, 20)
 
 
 def test_a_container_that_hides_the_frames_order_is_refused() -> None:
     with pytest.raises(UserError, match="AVI doesn't state the order of h264 frames; re-encode"):
-        cut(decoded(record("avi", options=B_FRAMES), "avi"), 10, 20)
+        cut(decoded(record(pictures(), "avi", options=B_FRAMES), "avi"), 10, 20)
 
 
 @pytest.mark.parametrize("bounds", [(10, 10), (20, 10)])

@@ -162,3 +162,19 @@ def test_keys_of_no_partition_do_not_stop_the_sensor(
     here.bucket.put("stray.mp4", b"")
     here.put("a.mp4", film(("yard", 2.0)))
     assert len(sensor_tick(instance).run_requests or ()) == 1
+
+
+def test_footage_moved_away_and_back_is_requested_again(
+    here: Site, instance: dg.DagsterInstance
+) -> None:
+    here.put("a.mp4", film(("yard", 2.0)))
+    away = here.put("moving.mp4", film(("hall", 2.0)))
+    file = Path(here.settings.bucket) / away
+    first = sensor_tick(instance)
+    run_chain(instance)
+    elsewhere = file.rename(Path(here.settings.bucket).parent / "elsewhere.mp4")
+    run_chain(instance)
+    elsewhere.rename(file)
+    (again,) = sensor_tick(instance, first.cursor).run_requests or ()
+    (before,) = first.run_requests or ()
+    assert again.run_key != before.run_key

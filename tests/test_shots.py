@@ -23,7 +23,7 @@ DETECTORS = {
     "threshold": scenedetect.ThresholdDetector,
 }
 OPENCV, PYAV = "opencv", "pyav"
-COMPARED_S = 30.0
+COMPARED_S = 10.0
 
 
 def film(width: int = 128, height: int = 96) -> Iterator[Picture]:

@@ -112,7 +112,7 @@ def record(
             frame.time_base = video.codec_context.time_base
             movie.mux(video.encode(frame))
             if sound:
-                movie.mux(sound.encode(_silence(number, AUDIO_RATE // frame_rate)))
+                movie.mux(sound.encode(_tone(number, AUDIO_RATE // frame_rate, sound)))
         movie.mux(video.encode())
         if sound:
             movie.mux(sound.encode())
@@ -125,7 +125,7 @@ def record_sound() -> bytes:
     with av.open(file, "w", format="mp4") as movie:
         sound = _sound(movie, "aac")
         for number in range(25):
-            movie.mux(sound.encode(_silence(number, AUDIO_RATE // 25)))
+            movie.mux(sound.encode(_tone(number, AUDIO_RATE // 25, sound)))
         movie.mux(sound.encode())
     return file.getvalue()
 
@@ -146,7 +146,10 @@ def _sound(movie: OutputContainer, codec: str) -> AudioStream:
     return cast(AudioStream, movie.add_stream(codec, rate=AUDIO_RATE, layout="mono"))
 
 
-def _silence(number: int, count: int) -> av.AudioFrame:
-    frame = av.AudioFrame.from_ndarray(np.zeros((1, count), np.float32), "fltp", "mono")
+def _tone(number: int, count: int, sound: AudioStream) -> av.AudioFrame:
+    """The next samples of a tone that rises, so that every moment sounds different."""
+    time_s = (number * count + np.arange(count)) / AUDIO_RATE
+    samples = (np.sin(2 * np.pi * (200 + 100 * time_s) * time_s) / 2).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(samples[None], "fltp", "mono")
     frame.sample_rate, frame.pts = AUDIO_RATE, number * count
-    return frame
+    return av.AudioResampler(format=sound.format.name).resample(frame)[0]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -38,9 +39,12 @@ def demo(
 
     Leaves everything there: run it again and nothing is computed twice.
     """
-    home = _prepare(folder.absolute())
+    today = datetime.now(UTC).date()
+    # Recent days, since the UI plots the latest partitions.
+    days = (today - timedelta(days=1), today)
+    home = _prepare(folder.absolute(), days[0])
     if not (folder / BUCKET_FOLDER).is_dir():
-        make_sample(folder, SampleOptions())
+        make_sample(folder, SampleOptions(days=days))
     outcome = run_ingest(None, None, retry_failed=False)
     if outcome.failed:
         raise typer.Exit(1)
@@ -56,18 +60,23 @@ def demo(
     _say(f"  {ui_command(home)}")
 
 
-def _prepare(folder: Path) -> Path:
-    """Settings and a Dagster instance of the demo's own; returns the instance's folder."""
+def _prepare(folder: Path, first_day: date) -> Path:
+    """Settings and a Dagster instance of the demo's own; returns the instance's folder.
+
+    Settings that are there already stay as they are.
+    """
     home = folder / "dagster_home"
     try:
         home.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(dagster_configuration(), home / "dagster.yaml")
         settings = folder / "lakehouse.toml"
-        settings.write_text(
-            f'bucket = "{(folder / BUCKET_FOLDER).as_posix()}"\n'
-            f'lake = "{(folder / "lake").as_posix()}"\n',
-            encoding="utf-8",
-        )
+        if not settings.exists():
+            settings.write_text(
+                f'bucket = "{(folder / BUCKET_FOLDER).as_posix()}"\n'
+                f'lake = "{(folder / "lake").as_posix()}"\n'
+                f'first_day = "{first_day.isoformat()}"\n',
+                encoding="utf-8",
+            )
     except OSError as error:
         raise UserError(f"{folder} can't be written: {error.strerror}; name another") from error
     for variable in _LINKED:

@@ -45,6 +45,7 @@ def ingest(
 ) -> None:
     """Materialize every partition that has work: new, changed or removed footage, or new settings.
 
+    A partition whose footage is gone altogether is told and kept: the bucket may not be mounted.
     Broken footage is data: it becomes rows with errors, counted at the end. Exit code 1 if a run
     failed.
     """
@@ -68,11 +69,20 @@ def run_ingest(day: date | None, camera: str | None, *, retry_failed: bool) -> O
             for partition in found.partitions
             if day in (None, partition.day) and camera in (None, partition.camera)
         )
+        emptied = lakehouse.partitions() - found.partitions.keys()
         bar.update(task, description="planning", total=len(chosen))
         work = list(
             with_work(_ticking(chosen, bar, task), lakehouse.stages(), retry_failed=retry_failed)
         )
     _tell_listing(found, chosen, work)
+    if emptied:
+        # A bucket that is not mounted looks empty: it must not empty the lake.
+        err.print(
+            f"{len(emptied)} partitions of the lake, such as {min(emptied)}, have no footage in "
+            "the bucket any more; their rows are kept",
+            style="yellow",
+            markup=False,
+        )
     outcome = _run(work, retry_failed=retry_failed) if work else Outcome()
     _tell_outcome(outcome)
     return outcome

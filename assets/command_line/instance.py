@@ -1,7 +1,9 @@
 """Which Dagster instance a command uses, and how to open the UI on it."""
 
 import os
+import sys
 from pathlib import Path
+from shlex import quote
 
 from lakehouse.errors import UserError
 from lakehouse.settings import SETTINGS_VARIABLE, settings_file
@@ -34,5 +36,7 @@ def dagster_configuration() -> Path:
 def ui_command(home: Path) -> str:
     """The command line that opens the UI on this instance and today's settings."""
     file = settings_file()
-    settings = f"{SETTINGS_VARIABLE}={file.absolute()} " if file else ""
-    return f"cd {_CHECKOUT} && {_VARIABLE}={home} {settings}dagster dev"
+    variables = {_VARIABLE: home} | ({SETTINGS_VARIABLE: file.absolute()} if file else {})
+    assigned = " ".join(f"{name}={quote(str(value))}" for name, value in variables.items())
+    program = quote(str(Path(sys.executable).with_name("dagster")))
+    return f"cd {quote(str(_CHECKOUT))} && {assigned} {program} dev"

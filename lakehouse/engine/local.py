@@ -4,6 +4,7 @@ Which work there is belongs to `tables.plan`, what the work is to the stages.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,17 +22,25 @@ _COMMIT_AFTER_S = 30.0
 
 @dataclass(frozen=True)
 class StageReport:
-    """What a run of a stage over a partition did. `skipped` counts parents that were current,
-    `failed` those whose rows hold an error; `footage_s` is the footage that the rows are about."""
+    """What a run of a stage over a partition did.
+
+    `rows_written` counts by table, `skipped` the parents that were current, `failed` those whose
+    rows hold an error; `footage_s` is the footage that the rows are about.
+    """
 
     stage: str
-    written: int = 0
+    rows_written: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
     failed: int = 0
     removed: int = 0
     footage_s: float = 0.0
     wall_s: float = 0.0
     units: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def written(self) -> int:
+        """Rows written, of all tables."""
+        return sum(self.rows_written.values())
 
     @property
     def speed(self) -> float | None:
@@ -66,12 +75,13 @@ def run_stage(
         for table in (*stage.side_tables, stage.table):
             remove_children(lake, table, plan.orphaned)
     made_from = dict(parents.select("parent_id", "fingerprint").iter_rows())
-    written = failed = 0
+    failed = 0
+    rows_written: Counter[str] = Counter()
     footage_s = 0.0
     units: dict[str, float] = {}
     results = stage.make(partition, work) if work else iter(())
     for batch in _batches(_told(results, on_made) if on_made else results):
-        written += _commit(stage, lake, batch, made_from, run_id)
+        rows_written += _commit(stage, lake, batch, made_from, run_id)
         for made in batch:
             failed += made.error is not None
             footage_s += made.footage_s
@@ -79,7 +89,7 @@ def run_stage(
                 units[unit] = units.get(unit, 0.0) + amount
     return StageReport(
         stage=stage.name,
-        written=written,
+        rows_written=rows_written,
         skipped=len(plan.current) + (0 if retry_failed else len(plan.failed)),
         failed=failed,
         removed=len(plan.orphaned),
@@ -91,10 +101,10 @@ def run_stage(
 
 def _commit(
     stage: Stage, lake: Lake, batch: Sequence[Made], made_from: Mapping[str, str], run_id: str
-) -> int:
+) -> Counter[str]:
     """One commit a table, the stage's own last: a parent found in it has all of its rows."""
     parents = [made.parent_id for made in batch]
-    written = 0
+    written: Counter[str] = Counter()
     for table in (*stage.side_tables, stage.table):
         rows = [
             complete(
@@ -106,7 +116,7 @@ def _commit(
             for made in batch
             for row in made.rows.get(table.name, ())
         ]
-        written += replace_children(lake, table, parents, rows)
+        written[table.name] = replace_children(lake, table, parents, rows)
     return written
 
 

@@ -13,6 +13,7 @@ from lakehouse.video.signals import Gray
 
 _COLUMNS, _ROWS = 4, 2
 _TILE_WIDTH, _TILE_HEIGHT = 160, 90
+_LEGEND_HEIGHT = 14
 _JPEG_QUALITY = 70
 
 
@@ -40,7 +41,8 @@ def sheet(pictures: Sequence[tuple[bytes, str]]) -> bytes:
     """Pictures with their captions as one JPEG, row by row."""
     tiles = [_tile(jpeg, text) for jpeg, text in pictures]
     columns = min(_COLUMNS, len(tiles))
-    blank = np.zeros((_TILE_HEIGHT, _TILE_WIDTH, 3), np.uint8)
+    # White: an unused tile must not pass for a dark clip.
+    blank = np.full((_TILE_HEIGHT, _TILE_WIDTH, 3), 255, np.uint8)
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles), columns)]
     _, encoded = cv2.imencode(".jpg", np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
@@ -57,17 +59,9 @@ def _tile(jpeg: bytes, text: str) -> Gray:
     tile = np.zeros((_TILE_HEIGHT, _TILE_WIDTH, 3), np.uint8)
     top, left = (_TILE_HEIGHT - size[1]) // 2, (_TILE_WIDTH - size[0]) // 2
     tile[top : top + size[1], left : left + size[0]] = small
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(
-            tile,
-            text,
-            (4, _TILE_HEIGHT - 6),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.4,
-            colour,
-            thickness,
-            cv2.LINE_AA,
-        )
+    tile[-_LEGEND_HEIGHT:] //= 3
+    bottom = (4, _TILE_HEIGHT - 4)
+    cv2.putText(tile, text, bottom, cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255, 255, 255), 1, cv2.LINE_AA)
     return tile
 
 

@@ -178,6 +178,8 @@ class _Rows:
     def _add_span(self, sampled: SampledSpan) -> None:
         span = sampled.span
         start_s, end_s = self._seconds(span.start_pts), self._seconds(span.end_pts)
+        # Exact: the difference of two rounded times may fall short of a clip that is just enough.
+        length_s = (span.end_pts - span.start_pts) * _time_base(self._recording)
         clip_id = f"{self._recording['recording_id']}-{span.start_frame:07d}"
         self.clips.append(
             {
@@ -190,7 +192,7 @@ class _Rows:
                 "start_frame": span.start_frame,
                 "end_frame": span.end_frame,
                 "boundary": span.boundary,
-                "status": "kept" if end_s - start_s >= self._min_clip_s else "too_short",
+                "status": "kept" if length_s >= self._min_clip_s else "too_short",
                 "error": None,
                 "samples": [{"pts": pts, **asdict(signals)} for pts, signals in sampled.samples],
                 "frames_hash": fingerprint([(f.pts, fingerprint(f.jpeg)) for f in sampled.frames]),
