@@ -126,9 +126,9 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    bucket: str = "bucket"
+    bucket: str = Field(default="bucket", min_length=1)
     """Where raw footage lies: a folder or `s3://bucket/prefix`."""
-    lake: str = "lake"
+    lake: str = Field(default="lake", min_length=1)
     """Where the tables lie: a folder or `s3://bucket/prefix`."""
     key_pattern: str = "{robot}/{camera}/{day}/{name}"
     first_day: date = date(2020, 1, 1)

@@ -7,9 +7,9 @@ import pytest
 pytest_plugins = ["tests.s3_server"]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_from_outside() -> None:
     """Settings of the person who runs the tests must not reach them."""
-    for name in os.environ:
+    for name in list(os.environ):
         if name.startswith("LAKEHOUSE_") or name == "DAGSTER_HOME":
-            monkeypatch.delenv(name)
+            del os.environ[name]

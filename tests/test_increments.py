@@ -270,6 +270,16 @@ def test_a_changed_prompt_makes_captions_of_its_variant_only(day: Site, tmp_path
         assert "What lies on the floor?" in str(server.requests[-1].content)
 
 
+def test_a_clip_that_shows_something_else_is_captioned_again(day: Site) -> None:
+    with chat_server(one_by_one(inspects())) as server:
+        asking = captioned(day, server.base_url)
+        asking.run()
+        day.put(ATTIC, film(("hall", 3)))
+        assert asking.run()["captions:vlm"].skipped == 2
+        frames = day.rows(FRAMES, "frame_id", "jpeg", where=f"recording_id = '{of(ATTIC)}'")
+        assert server.requests[-1].frames == [frame["jpeg"] for frame in frames]
+
+
 def test_where_the_server_is_and_how_much_it_is_asked_changes_no_caption(day: Site) -> None:
     with chat_server(one_by_one(inspects())) as server, chat_server(one_by_one()) as moved:
         captioned(day, server.base_url).run()

@@ -401,7 +401,7 @@ def test_only_clips_that_pass_today_are_found(copy: Site) -> None:
 
 
 def test_captions_of_clips_that_no_longer_pass_do_not_crowd_out_others(copy: Site) -> None:
-    copy.put("halls.mp4", film(("hall", 24)))
+    copy.put("halls.mp4", film(("hall", 40)))
     copy.run()
     assert found(copy, "dim motion", 1)[0]["start_s"] != 0.0
     strict = copy.changed(thresholds={"max_darkness": 0.4})

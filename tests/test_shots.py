@@ -3,8 +3,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 import scenedetect
@@ -35,6 +36,10 @@ def film(width: int = 128, height: int = 96) -> Iterator[Picture]:
     yield from moving(30, 4, width, height)
     yield from (picture // 3 for picture in moving(24, 4, width, height))
     yield from moving(20, 5, width, height)
+
+
+def as_frame(picture: Picture) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")
 
 
 FRAMES = 160
@@ -89,9 +94,8 @@ def ours(path: Path, *names: str, threshold: float | None = None) -> Found:
                 if starts and (pts - starts[0]) * facts.time_base > COMPARED_S:
                     break
                 starts.append(pts)
-                picture = cast(Picture, frame.to_ndarray(format="bgr24"))
                 for name, detector in detectors.items():
-                    cuts[name] += detector.add_frame(pts, picture)
+                    cuts[name] += detector.add_frame(pts, frame)
     for name, detector in detectors.items():
         cuts[name] += detector.finish()
     return Found([float((pts - starts[0]) * facts.time_base) for pts in starts], cuts)
@@ -161,7 +165,9 @@ def test_a_threshold_replaces_the_detectors_own(made: Path) -> None:
 def test_a_cut_is_reported_within_the_lag(name: str) -> None:
     detector = ShotDetector(name, None, Fraction(1, 25), 25.0)
     lags = [
-        now - cut for now, picture in enumerate(film()) for cut in detector.add_frame(now, picture)
+        now - cut
+        for now, picture in enumerate(film())
+        for cut in detector.add_frame(now, as_frame(picture))
     ]
     assert lags
     assert 0 <= min(lags) <= max(lags) <= detector.lag_frames
@@ -172,9 +178,9 @@ def test_pictures_of_another_size_are_passed_over_but_counted() -> None:
     uniform = ShotDetector("content", None, Fraction(1, 50), 25.0)
     among_others, alone = [], []
     for number, picture in enumerate(film()):
-        among_others += mixed.add_frame(2 * number, picture)
-        among_others += mixed.add_frame(2 * number + 1, picture[::2, ::2])
-        alone += uniform.add_frame(2 * number, picture)
+        among_others += mixed.add_frame(2 * number, as_frame(picture))
+        among_others += mixed.add_frame(2 * number + 1, as_frame(picture[::2, ::2]))
+        alone += uniform.add_frame(2 * number, as_frame(picture))
     assert among_others == [2 * cut for cut in alone] != []
 
 

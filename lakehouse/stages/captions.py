@@ -24,7 +24,7 @@ from lakehouse.stages.stage import Made, version_of
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.plan import PARENTS
+from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, SCORES, Table
 
 _CODE = 1
@@ -77,17 +77,13 @@ class CaptionsStage:
             .join(clips.rename({"content_hash": "clip"}), on="clip_id")
         )
         reads_scores = self._descriptor.uses_scores
-        return pl.DataFrame(
-            [
-                (
-                    self._caption_id(row["clip_id"]),
-                    fingerprint(self.version, row["clip"], row["scored"] if reads_scores else None),
-                    row["passed"],
-                )
-                for row in joined.iter_rows(named=True)
-            ],
-            schema=PARENTS,
-            orient="row",
+        return parents_frame(
+            (
+                self._caption_id(row["clip_id"]),
+                fingerprint(self.version, row["clip"], row["scored"] if reads_scores else None),
+                row["passed"],
+            )
+            for row in joined.iter_rows(named=True)
         )
 
     def children(self, partition: Partition) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from lakehouse.storage.bucket import Bucket, ObjectNotFound
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.plan import PARENTS
+from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS, Table
 from lakehouse.video.one_pass import OnePass, SampledSpan, StreamFacts, run_one_pass
 from lakehouse.video.probe import ProbeError
@@ -69,13 +69,9 @@ class ClipsStage:
     def parents(self, partition: Partition) -> pl.DataFrame:
         """All recordings; those that can't be opened become one failed clip."""
         recordings = self.lake.read(RECORDINGS, partition, _CONSUMED)
-        return pl.DataFrame(
-            [
-                (row["recording_id"], fingerprint(self.version, row), True)
-                for row in recordings.iter_rows(named=True)
-            ],
-            schema=PARENTS,
-            orient="row",
+        return parents_frame(
+            (row["recording_id"], fingerprint(self.version, row), True)
+            for row in recordings.iter_rows(named=True)
         )
 
     def children(self, partition: Partition) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from lakehouse.stages.stage import Made, version_of
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.plan import PARENTS
+from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, FRAMES, Table, embeddings
 
 _CODE = 1
@@ -62,13 +62,9 @@ class EmbeddingsStage:
         """The kept clips that have frames; a vector is made from nothing else."""
         clips = self.lake.read(CLIPS, partition, ["clip_id", "frames_hash"], _SEEN)
         frames = self.lake.read(FRAMES, partition, ["clip_id"])
-        return pl.DataFrame(
-            [
-                (clip_id, fingerprint(self.version, made), True)
-                for clip_id, made in clips.join(frames, on="clip_id", how="semi").iter_rows()
-            ],
-            schema=PARENTS,
-            orient="row",
+        return parents_frame(
+            (clip_id, fingerprint(self.version, made), True)
+            for clip_id, made in clips.join(frames, on="clip_id", how="semi").iter_rows()
         )
 
     def children(self, partition: Partition) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from lakehouse.storage.keys import KeyFields, KeyPattern
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.plan import PARENTS
+from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import RECORDINGS, Table
 from lakehouse.video.probe import Probe, ProbeError, probe
 
@@ -70,13 +70,9 @@ class RecordingsStage:
     def parents(self, partition: Partition) -> pl.DataFrame:
         """The bucket's objects; a recording is made from an object's etag and size."""
         found = (info for info, _ in objects_of(self.bucket, self.pattern, partition))
-        return pl.DataFrame(
-            [
-                (recording_id(info.key), self._fingerprint(info), True)
-                for info in {info.key: info for info in found}.values()
-            ],
-            schema=PARENTS,
-            orient="row",
+        return parents_frame(
+            (recording_id(info.key), self._fingerprint(info), True)
+            for info in {info.key: info for info in found}.values()
         )
 
     def children(self, partition: Partition) -> pl.DataFrame:

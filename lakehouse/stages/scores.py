@@ -16,7 +16,7 @@ from lakehouse.stages.stage import Made, version_of
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.plan import PARENTS
+from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, QUANTILES, SCORES, Table
 from lakehouse.video.signals import SIGNALS, stillness
 
@@ -47,13 +47,8 @@ class ScoresStage:
     def parents(self, partition: Partition) -> pl.DataFrame:
         """The kept clips."""
         clips = self.lake.read(CLIPS, partition, ["clip_id", "content_hash"], _KEPT)
-        return pl.DataFrame(
-            [
-                (clip_id, fingerprint(self.version, made), True)
-                for clip_id, made in clips.iter_rows()
-            ],
-            schema=PARENTS,
-            orient="row",
+        return parents_frame(
+            (clip_id, fingerprint(self.version, made), True) for clip_id, made in clips.iter_rows()
         )
 
     def children(self, partition: Partition) -> pl.DataFrame:

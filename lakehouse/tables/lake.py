@@ -4,6 +4,7 @@ Writing rows is `commit`. Every write goes through a table that `bootstrap` made
 while others write to it would lose their rows.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from lakehouse.tables.schemas import Table
 
 _LOCK_TIMEOUT = timedelta(minutes=2)
 _STORAGE_VERSION = "2.2"
+_RUST_PLACE = re.compile(r", after \d|, /\S+\.rs:")  # retries, and where in Lance it happened
 _NOT_FOUND = "was not found"  # Lance raises one ValueError for all that can go wrong
 
 
@@ -56,7 +58,7 @@ class Lake:
                 ) from error
             raise UserError(
                 f"the lake {self.url} can't be reached; check its address, s3.endpoint and the "
-                f"credentials: {str(error).split(', after')[0]}"
+                f"credentials: {_RUST_PLACE.split(str(error))[0]}"
             ) from error
 
     def exists(self, table: Table) -> bool:

@@ -3,6 +3,7 @@
 The plan reads keys and fingerprints only. Doing the work is `engine`; writing it, `commit`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -13,6 +14,11 @@ PARENTS = {"parent_id": pl.String, "fingerprint": pl.String, "wanted": pl.Boolea
 
 CHILDREN = {"parent_id": pl.String, "fingerprint": pl.String, "failed": pl.Boolean}
 """Columns of the children that exist; a parent may have several rows of equal fingerprint."""
+
+
+def parents_frame(rows: Iterable[tuple[str, str, bool]]) -> pl.DataFrame:
+    """Parents from their ids, fingerprints and whether they are wanted."""
+    return pl.DataFrame(list(rows), schema=PARENTS, orient="row")
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from typing import BinaryIO, cast
 
 import cv2
 import numpy as np
+from av.video.frame import VideoFrame
 
 from lakehouse.settings import ClipSettings
 from lakehouse.video import signals
+from lakehouse.video.content import Picture
 from lakehouse.video.decode import Damage, Decoder
 from lakehouse.video.probe import open_container, video_stream
-from lakehouse.video.shots import Picture, ShotDetector
+from lakehouse.video.shots import ShotDetector
 from lakehouse.video.signals import Signals
 from lakehouse.video.tiling import Span, Tiler
 
@@ -101,11 +103,10 @@ def _spans(decoder: Decoder, facts: StreamFacts, settings: ClipSettings) -> Iter
     )
     end_pts = facts.start_pts
     for pts, frame in decoder.frames():
-        picture = cast(Picture, frame.to_ndarray(format="bgr24"))
         yield from map(sampler.take, tiler.add_frame(pts))
-        for cut in shots.add_frame(pts, picture):
+        for cut in shots.add_frame(pts, frame):
             yield from map(sampler.take, tiler.cut(cut))
-        sampler.add_frame(pts, picture)
+        sampler.add_frame(pts, frame)
         end_pts = pts + (frame.duration or round(ticks_per_s / facts.frame_rate))
     for cut in shots.finish():
         yield from map(sampler.take, tiler.cut(cut))
@@ -123,7 +124,7 @@ class _Sampler:
         self._previous: signals.Gray | None = None
         self._frames: list[Frame] = []
 
-    def add_frame(self, pts: int, picture: Picture) -> None:
+    def add_frame(self, pts: int, frame: VideoFrame) -> None:
         """Measure the picture if it is time to."""
         if self._due is None:
             self._due = pts
@@ -131,7 +132,7 @@ class _Sampler:
             return
         # The grid stays where it began unless the stream jumped over a point of it.
         self._due = max(self._due + self._interval, pts + self._interval / 2)
-        small = _upright(_fit(picture, self._settings.frame_longest_px), self._rotation_deg)
+        small = _upright(_fit(frame, self._settings.frame_longest_px), self._rotation_deg)
         luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         measured = signals.measure(luma, self._previous)
         self._previous = signals.coarse(luma)
@@ -153,15 +154,17 @@ class _Sampler:
         )
 
 
-def _fit(picture: Picture, longest_px: int) -> Picture:
-    height, width = picture.shape[:2]
-    scale = longest_px / max(height, width)
-    if scale >= 1:
-        return picture
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Above half size, two by two pixels already see every pixel, at a tenth of the cost.
-    method = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
-    return cv2.resize(picture, size, interpolation=method)
+def _fit(frame: VideoFrame, longest_px: int) -> Picture:
+    scale = min(1.0, longest_px / max(frame.width, frame.height))
+    fitted = frame.reformat(
+        width=max(1, round(frame.width * scale)),
+        height=max(1, round(frame.height * scale)),
+        format="bgr24",
+        # FFmpeg's bilinear widens with the scale, so that every pixel counts.
+        interpolation="BILINEAR",
+        threads=1,
+    )
+    return cast(Picture, fitted.to_ndarray())
 
 
 def _upright(picture: Picture, rotation_deg: int) -> Picture:

@@ -1,19 +1,17 @@
-"""Shot boundaries by PySceneDetect's own detectors, fed frame by frame.
+"""Shot boundaries by PySceneDetect's detectors, fed frame by frame from our decoder.
 
-The detectors get the very pixels that PySceneDetect's own reader would give them, so their cuts
-are the same. Dividing long shots belongs to `tiling`.
+Their cuts are those of PySceneDetect reading the file itself. The default detector has a quicker
+twin in `content`; dividing long shots belongs to `tiling`.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Protocol
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from av.video.frame import VideoFrame
 from scenedetect import (
     AdaptiveDetector,
-    ContentDetector,
     FrameTimecode,
     HashDetector,
     HistogramDetector,
@@ -21,16 +19,40 @@ from scenedetect import (
     ThresholdDetector,
 )
 from scenedetect.common import Timecode
-from scenedetect.scene_manager import compute_downscale_factor
 
-Picture = NDArray[np.uint8]
+from lakehouse.video.content import ScreenedContentDetector, scaled
 
-_DETECTORS: dict[str, Callable[[float | None], SceneDetector]] = {
-    "content": lambda level: ContentDetector(**_given(threshold=level)),
-    "adaptive": lambda level: AdaptiveDetector(**_given(adaptive_threshold=level)),
-    "histogram": lambda level: HistogramDetector(**_given(threshold=level)),
-    "hash": lambda level: HashDetector(**_given(threshold=level)),
-    "threshold": lambda level: ThresholdDetector(**_given(threshold=level)),
+
+class _Detector(Protocol):
+    """The part of PySceneDetect's SceneDetector that is used, fed with frames."""
+
+    @property
+    def event_buffer_length(self) -> int: ...
+
+    def process_frame(self, time: FrameTimecode, frame: VideoFrame) -> list[FrameTimecode]: ...
+
+    def post_process(self, time: FrameTimecode) -> list[FrameTimecode]: ...
+
+
+class _OnPictures:
+    """One of PySceneDetect's own detectors, given the pictures that it expects."""
+
+    def __init__(self, detector: SceneDetector) -> None:
+        self._detector = detector
+        self.event_buffer_length = int(detector.event_buffer_length)
+        self.post_process = detector.post_process
+
+    def process_frame(self, time: FrameTimecode, frame: VideoFrame) -> list[FrameTimecode]:
+        """The cuts that this frame reveals."""
+        return list(self._detector.process_frame(time, scaled(frame)))
+
+
+_DETECTORS: dict[str, Callable[[float | None], _Detector]] = {
+    "content": ScreenedContentDetector,
+    "adaptive": lambda level: _OnPictures(AdaptiveDetector(**_given(adaptive_threshold=level))),
+    "histogram": lambda level: _OnPictures(HistogramDetector(**_given(threshold=level))),
+    "hash": lambda level: _OnPictures(HashDetector(**_given(threshold=level))),
+    "threshold": lambda level: _OnPictures(ThresholdDetector(**_given(threshold=level))),
 }
 
 
@@ -54,21 +76,20 @@ class ShotDetector:
     @property
     def lag_frames(self) -> int:
         """How many frames after the cut itself a detector may report it."""
-        return int(self._detector.event_buffer_length)
+        return self._detector.event_buffer_length
 
-    def add_frame(self, pts: int, picture: Picture) -> list[int]:
-        """Frame numbers, from 0, of the cuts that this frame reveals. `picture` is BGR.
+    def add_frame(self, pts: int, frame: VideoFrame) -> list[int]:
+        """Frame numbers, from 0, of the cuts that this frame reveals.
 
-        A picture of another size than the first is passed over, as PySceneDetect does.
+        A frame of another size than the first is passed over, as PySceneDetect does.
         """
         self._pts.append(pts)
-        height, width = picture.shape[:2]
-        self._size = self._size or (width, height)
-        if (width, height) != self._size:
+        self._size = self._size or (frame.width, frame.height)
+        if (frame.width, frame.height) != self._size:
             return []
         time = Timecode(pts=pts - self._pts[0], time_base=self._time_base)
         self._last = FrameTimecode(time, fps=self._rate)
-        return self._numbers(self._detector.process_frame(self._last, _scaled(picture)))
+        return self._numbers(self._detector.process_frame(self._last, frame))
 
     def finish(self) -> list[int]:
         """Frame numbers of the cuts that only the end of the stream reveals."""
@@ -81,13 +102,3 @@ class ShotDetector:
         # Half a tick of slack: fades are reported between frames, in floating point.
         ticks = cut.seconds / float(self._time_base) - 0.5
         return bisect_left(self._pts, ticks + self._pts[0])
-
-
-def _scaled(picture: Picture) -> Picture:
-    """PySceneDetect's own downscale. Anything cheaper moved cuts on real robot footage."""
-    height, width = picture.shape[:2]
-    factor = compute_downscale_factor(max(width, height))
-    if factor <= 1:
-        return picture
-    size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
