@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.s3_server"]
+pytest_plugins = ["tests.s3_server", "tests.queried"]
 
 
 @pytest.fixture(autouse=True, scope="session")
