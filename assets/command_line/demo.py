@@ -10,7 +10,7 @@ import typer
 
 from assets.command_line.console import out
 from assets.command_line.ingest import run_ingest
-from assets.command_line.instance import dagster_configuration, ui_command
+from assets.command_line.instance import dagster_configuration, program, ui_command
 from assets.command_line.read import Format, search, sql, status
 from assets.command_line.sample import make_sample
 from lakehouse.errors import UserError
@@ -55,7 +55,7 @@ def demo(
     search(_SEARCH, limit=3)
     out.print("\nAsk on:", style="bold")
     _say(f"  export {SETTINGS_VARIABLE}={folder.absolute() / 'lakehouse.toml'}")
-    _say('  lakehouse search "画面 运动"')
+    _say(f'  {program("lakehouse")} search "画面 运动"')
     _say("Watch it in the Dagster UI, at http://127.0.0.1:3000:")
     _say(f"  {ui_command(home)}")
 

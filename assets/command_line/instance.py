@@ -38,5 +38,9 @@ def ui_command(home: Path) -> str:
     file = settings_file()
     variables = {_VARIABLE: home} | ({SETTINGS_VARIABLE: file.absolute()} if file else {})
     assigned = " ".join(f"{name}={quote(str(value))}" for name, value in variables.items())
-    program = quote(str(Path(sys.executable).with_name("dagster")))
-    return f"cd {quote(str(_CHECKOUT))} && {assigned} {program} dev"
+    return f"cd {quote(str(_CHECKOUT))} && {assigned} {program('dagster')} dev"
+
+
+def program(name: str) -> str:
+    """A program of this environment, as a shell takes it, whether or not it is activated."""
+    return quote(str(Path(sys.executable).with_name(name)))
