@@ -17,7 +17,8 @@ from lakehouse.tables.schemas import Table
 _HIDDEN = {"frames": ("jpeg",), "clips": ("samples", "frames_hash")}
 
 LEDGER = """
-    SELECT r.recording_id, r.key, r.day, r.camera, coalesce(r.duration_s, 0) AS duration_s,
+    SELECT r.recording_id, r.key, r.day, r.camera,
+        greatest(coalesce(r.duration_s, 0), coalesce(c.end_s, 0)) AS duration_s,
         coalesce(c.kept_s, 0) AS kept_s,
         coalesce(c.too_short_s, 0) AS too_short_s,
         coalesce(c.failed_s, 0) AS failed_s,
@@ -32,12 +33,14 @@ LEDGER = """
             sum(end_s - start_s) FILTER (status = 'failed') AS failed_s,
             sum(end_s - start_s) FILTER (passed) AS passed_s,
             sum(end_s - start_s) FILTER (NOT passed) AS rejected_s,
+            max(end_s) AS end_s,
             min(error) AS error
         FROM clips LEFT JOIN verdicts USING (clip_id)
         GROUP BY clips.recording_id
     ) c ON r.recording_id = c.recording_id
 """
-"""Where every second of every recording went: kept + too_short + failed is its duration."""
+"""Where every second of every recording went: kept + too_short + failed is its duration, which is
+what its header says, or what was decoded where a header promises less."""
 
 
 def connect(lake: Lake, settings: Settings) -> duckdb.DuckDBPyConnection:

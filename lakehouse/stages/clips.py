@@ -5,7 +5,6 @@ failed span where footage was promised and could not be decoded.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -14,16 +13,17 @@ from typing import Any
 
 import polars as pl
 
+from lakehouse.engine.threads import at_once
+from lakehouse.errors import UserError
 from lakehouse.settings import ClipSettings
-from lakehouse.stages.stage import Made, version_of
-from lakehouse.storage.bucket import Bucket, ObjectNotFound
+from lakehouse.stages.stage import Made, version_of, what_is_wrong
+from lakehouse.storage.bucket import Bucket
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS, Table
 from lakehouse.video.one_pass import OnePass, SampledSpan, StreamFacts, run_one_pass
-from lakehouse.video.probe import ProbeError
 
 _CODE = 1
 _MISSING_FROM_FRAMES = 1.5
@@ -92,8 +92,9 @@ class ClipsStage:
             if row["recording_id"] in wanted
         ]
         threads = max(1, self.workers // max(1, len(recordings)))
-        with ThreadPoolExecutor(self.workers) as pool:
-            yield from pool.map(lambda row: self._made(partition, row, threads), recordings)
+        yield from at_once(
+            lambda row: self._made(partition, row, threads), recordings, self.workers
+        )
 
     def _made(self, partition: Partition, recording: dict[str, Any], threads: int) -> Made:
         rows = _Rows(partition, recording, self.settings.min_clip_s)
@@ -103,8 +104,10 @@ class ClipsStage:
                 with closing(self.bucket.open(recording["key"])) as source:
                     result = run_one_pass(source, _facts(recording), self.settings, threads)
                 error = rows.add(result)
-            except (ProbeError, ObjectNotFound, OSError) as problem:
-                error = str(problem)
+            except UserError:
+                raise
+            except Exception as problem:  # footage is untrusted: its errors are rows
+                error = what_is_wrong(problem)
         if not rows.clips:
             rows.add_failed(0.0, recording["duration_s"] or 0.0, error or "no frame decodes")
         return Made(

@@ -1,7 +1,6 @@
 """Recordings: one row for each object of the bucket, with its probe or its error."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,15 +8,17 @@ from typing import Any
 
 import polars as pl
 
-from lakehouse.stages.stage import Made, version_of
-from lakehouse.storage.bucket import Bucket, ObjectInfo, ObjectNotFound
+from lakehouse.engine.threads import at_once
+from lakehouse.errors import UserError
+from lakehouse.stages.stage import Made, version_of, what_is_wrong
+from lakehouse.storage.bucket import Bucket, ObjectInfo
 from lakehouse.storage.keys import KeyFields, KeyPattern
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import RECORDINGS, Table
-from lakehouse.video.probe import Probe, ProbeError, probe
+from lakehouse.video.probe import Probe, probe
 
 _CODE = 1
 _ID_LENGTH = 16
@@ -91,9 +92,8 @@ class RecordingsStage:
             recording_id(info.key): (info, fields)
             for info, fields in objects_of(self.bucket, self.pattern, partition)
         }
-        with ThreadPoolExecutor(self.workers) as pool:
-            chosen = (objects[parent_id] for parent_id in sorted(wanted & objects.keys()))
-            yield from pool.map(lambda pair: self._made(*pair), chosen)
+        chosen = (objects[parent_id] for parent_id in sorted(wanted & objects.keys()))
+        yield from at_once(lambda pair: self._made(*pair), chosen, self.workers)
 
     def _fingerprint(self, info: ObjectInfo) -> str:
         return fingerprint(self.version, info.key, info.etag, info.size_bytes)
@@ -111,8 +111,10 @@ class RecordingsStage:
         try:
             with closing(self.bucket.open(info.key)) as source:
                 row |= _columns(probe(source))
-        except (ProbeError, ObjectNotFound, OSError) as error:
-            row["error"] = str(error)
+        except UserError:
+            raise
+        except Exception as problem:  # footage is untrusted: its errors are rows
+            row["error"] = what_is_wrong(problem)
         return Made(
             parent_id=row["recording_id"],
             rows={RECORDINGS.name: [row]},

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from lakehouse.storage.bucket import ObjectNotFound
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import Table
+from lakehouse.video.probe import ProbeError
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,10 @@ class Stage(Protocol):
 def version_of(code: int, settings_hash: str) -> str:
     """The version of a stage: a number raised by hand with the code, and its settings' hash."""
     return f"{code}-{settings_hash[:10]}"
+
+
+def what_is_wrong(problem: Exception) -> str:
+    """An exception as the error of a row: our own and the system's as they are, all others, which
+    nobody foresaw, with their kind."""
+    foreseen = isinstance(problem, ProbeError | ObjectNotFound | OSError)
+    return str(problem) if foreseen else f"{type(problem).__name__}: {problem}"
