@@ -16,7 +16,7 @@ from scenedetect import ContentDetector, SceneManager, VideoOpenFailure, open_vi
 
 from benchmarks.footage import arguments, videos
 from lakehouse.settings import ClipSettings
-from lakehouse.video.one_pass import StreamFacts, run_one_pass
+from lakehouse.video.one_pass import facts_of, run_one_pass
 from lakehouse.video.probe import Probe, ProbeError, probe
 
 _UNDIVIDED = ClipSettings(max_clip_s=1e6)
@@ -69,15 +69,8 @@ def _their_cuts(file: Path) -> list[float]:
 
 
 def _our_cuts(file: Path, found: Probe) -> list[float]:
-    facts = StreamFacts(
-        container=found.container,
-        time_base=found.time_base,
-        start_pts=found.start_pts,
-        frame_rate=found.frame_rate,
-        rotation_deg=found.rotation_deg,
-    )
     with file.open("rb") as source:
-        result = run_one_pass(source, facts, _UNDIVIDED, threads=1)
+        result = run_one_pass(source, facts_of(found), _UNDIVIDED, threads=1)
     return [float((s.span.start_pts - found.start_pts) * found.time_base) for s in result.spans[1:]]
 
 

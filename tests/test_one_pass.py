@@ -15,8 +15,8 @@ from lakehouse.video.one_pass import (
     Frame,
     OnePass,
     SampledSpan,
-    StreamFacts,
     chosen,
+    facts_of,
     run_one_pass,
 )
 from lakehouse.video.probe import Probe, ProbeError, probe
@@ -50,12 +50,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "AVI": {"suffix": "avi", "codec": "mpeg4", "options": {"b": "4000000"}},
     "rotated": {"rotation_deg": 90},
 }
-
-
-def facts_of(found: Probe) -> StreamFacts:
-    return StreamFacts(
-        found.container, found.time_base, found.start_pts, found.frame_rate, found.rotation_deg
-    )
 
 
 def passed(

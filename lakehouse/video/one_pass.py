@@ -17,7 +17,7 @@ from lakehouse.settings import ClipSettings
 from lakehouse.video import signals
 from lakehouse.video.content import Picture
 from lakehouse.video.decode import Damage, Decoder
-from lakehouse.video.probe import open_container, video_stream
+from lakehouse.video.probe import Probe, open_container, video_stream
 from lakehouse.video.shots import ShotDetector
 from lakehouse.video.signals import Signals
 from lakehouse.video.tiling import Span, Tiler
@@ -38,6 +38,17 @@ class StreamFacts:
     start_pts: int
     frame_rate: float
     rotation_deg: int
+
+
+def facts_of(probed: Probe) -> StreamFacts:
+    """The part of a probe that the pass needs."""
+    return StreamFacts(
+        container=probed.container,
+        time_base=probed.time_base,
+        start_pts=probed.start_pts,
+        frame_rate=probed.frame_rate,
+        rotation_deg=probed.rotation_deg,
+    )
 
 
 @dataclass(frozen=True)
