@@ -192,3 +192,19 @@ def test_a_run_that_fails_is_exit_code_1(run: Run, folder: Path) -> None:
     assert answer.code == 1
     assert "http://127.0.0.1:9/v1" in answer.err
     assert "2 runs failed" in answer.err
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "http://me:pass-word@127.0.0.1:9/v1"])
+def test_doctor_finds_a_captioner_that_does_not_answer_and_shows_no_password(
+    run: Run, folder: Path, address: str
+) -> None:
+    settings = folder / "captioner.toml"
+    settings.write_text(
+        (folder / "lakehouse.toml").read_text()
+        + f'[captioners.site]\nbackend = "openai"\nmodel = "m"\nbase_url = "{address}"\n'
+    )
+    report = run("doctor", LAKEHOUSE_SETTINGS=str(settings))
+    assert report.code == 1
+    (wrong,) = (line for line in report.out.splitlines() if line.startswith("wrong"))
+    assert "captioner site" in wrong
+    assert "pass-word" not in report.out + report.err

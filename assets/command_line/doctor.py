@@ -1,5 +1,6 @@
 """`lakehouse doctor`: what is installed, configured and reachable, and what to do otherwise."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import typer
 from assets.command_line.console import out
 from assets.command_line.instance import dagster_home
 from lakehouse.errors import UserError
+from lakehouse.models.captioners.registry import load as load_captioner
 from lakehouse.query.views import all_tables
 from lakehouse.settings import OpenAICaptioner, Settings, load_settings, settings_file
 from lakehouse.storage.address import open_bucket
@@ -23,6 +25,7 @@ _CORE = ("dagster", "pylance", "duckdb", "polars", "av", "scenedetect-headless",
 _EXTRAS = {"torch": "torch", "transformers": "torch", "vllm": "vllm"}
 _SAMPLE_KEYS = 1000
 _PATIENCE_S = 5.0
+_REFUSED = (401, 403)
 
 
 @dataclass(frozen=True)
@@ -111,11 +114,19 @@ def _lake(settings: Settings) -> str:
 
 
 def _endpoint(captioner: OpenAICaptioner) -> str:
+    load_captioner(captioner)  # refuses an address or a key that must not be shown
+    key = os.environ.get(captioner.api_key_variable)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx.get(f"{captioner.base_url}/models", timeout=_PATIENCE_S)
-    except httpx.HTTPError as error:
+        answer = httpx.get(f"{captioner.base_url}/models", headers=headers, timeout=_PATIENCE_S)
+    except (httpx.HTTPError, ValueError) as error:
         raise UserError(
             f"{captioner.base_url} does not answer ({type(error).__name__}); start the server or "
             "correct base_url"
-        ) from error
+        ) from None
+    if answer.status_code in _REFUSED:
+        raise UserError(
+            f"{captioner.base_url} refuses the key ({answer.status_code}); set "
+            f"{captioner.api_key_variable} to a key that it accepts"
+        )
     return f"{captioner.base_url} answers with status {answer.status_code}"

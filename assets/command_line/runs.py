@@ -33,6 +33,7 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
             chain = list(_chain(event.step_failure_data.error))
             ours = [error for error in chain if error.cls_name == UserError.__name__]
             message = " ".join((ours or chain[-1:])[0].message.split())
+            message = message.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
             return f"{event.step_key}: {message}"
     return f"run {result.run_id} failed; look at it in the UI"
 
