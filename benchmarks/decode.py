@@ -109,7 +109,8 @@ def _compare(file: Path, seconds: float, contenders: dict[str, Contender]) -> di
         ratio = statistics.median(spent[name] / spent["bare_decode"] for spent in rounds)
         figures[f"{name}_cpu_s_per_minute"] = round(cpu_s / seconds * 60, 3)
         figures[f"{name}_to_bare_decode"] = round(ratio, 3)
-        print(f"{file.name}: {name} {cpu_s / seconds * 60:.2f} CPU s a minute, x {ratio:.2f}")
+        a_minute = cpu_s / seconds * 60
+        print(f"{file.name}: {name} {a_minute:.2f} CPU s a minute, x {ratio:.2f}", flush=True)
     return figures
 
 
@@ -118,7 +119,7 @@ def _seconds(file: Path) -> float | None:
         with file.open("rb") as source:
             return probe(source).duration_s
     except ProbeError as error:
-        print(f"{file.name}: left out, {error}")
+        print(f"{file.name}: left out, {error}", flush=True)
         return None
 
 
