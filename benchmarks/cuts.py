@@ -53,19 +53,20 @@ def main() -> None:
 
 
 def _their_cuts(file: Path) -> list[float]:
+    try:
+        cuts, frame_count = _detected(file, "opencv")
+    except VideoOpenFailure:
+        frame_count = 0
+    return cuts if frame_count else _detected(file, "pyav")[0]
+
+
+def _detected(file: Path, backend: str) -> tuple[list[float], int]:
+    """PySceneDetect's cuts in seconds, and how many frames its backend could read."""
     manager = SceneManager()
     manager.add_detector(ContentDetector())
-    try:
-        video = open_video(str(file))
-        manager.detect_scenes(video)
-    except VideoOpenFailure:
-        video = open_video(str(file), backend="pyav")
-        manager.detect_scenes(video)
-    if video.frame_number == 0:
-        manager = SceneManager()
-        manager.add_detector(ContentDetector())
-        manager.detect_scenes(open_video(str(file), backend="pyav"))
-    return [start.seconds for start, _ in manager.get_scene_list()[1:]]
+    video = open_video(str(file), backend=backend)
+    manager.detect_scenes(video)
+    return [start.seconds for start, _ in manager.get_scene_list()[1:]], video.frame_number
 
 
 def _our_cuts(file: Path, found: Probe) -> list[float]:

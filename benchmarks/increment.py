@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 
 from benchmarks.footage import arguments, videos
 
 _INGEST = "from assets.command_line.app import main; main()"
 _FILES_A_PARTITION = 4
+_FIRST_DAY = date(2025, 1, 1)
 
 
 def main() -> None:
@@ -59,8 +61,8 @@ def main() -> None:
 def _lay_out(files: list[Path], bucket: Path) -> int:
     """A few files a partition; returns how many partitions there are."""
     for number, file in enumerate(files):
-        day = 1 + number // _FILES_A_PARTITION
-        target = bucket / "bench" / "front" / f"2026-01-{day:02d}" / f"{number:04d}-{file.name}"
+        day = _FIRST_DAY + timedelta(days=number // _FILES_A_PARTITION)
+        target = bucket / "bench" / "front" / day.isoformat() / f"{number:04d}-{file.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     return -(-len(files) // _FILES_A_PARTITION)

@@ -42,11 +42,6 @@ class StageReport:
         """Rows written, of all tables."""
         return sum(self.rows_written.values())
 
-    @property
-    def speed(self) -> float | None:
-        """Seconds of footage per second of work; none where there was none."""
-        return self.footage_s / self.wall_s if self.footage_s and self.wall_s else None
-
 
 def plan_stage(stage: Stage, partition: Partition) -> Plan:
     """Which parents of the partition need work. Reads keys and fingerprints only."""
@@ -78,15 +73,14 @@ def run_stage(
     failed = 0
     rows_written: Counter[str] = Counter()
     footage_s = 0.0
-    units: dict[str, float] = {}
+    units: Counter[str] = Counter()
     results = stage.make(partition, work) if work else iter(())
     for batch in _batches(_told(results, on_made) if on_made else results):
         rows_written += _commit(stage, lake, batch, made_from, run_id)
         for made in batch:
             failed += made.error is not None
             footage_s += made.footage_s
-            for unit, amount in made.units.items():
-                units[unit] = units.get(unit, 0.0) + amount
+            units.update(made.units)
     return StageReport(
         stage=stage.name,
         rows_written=rows_written,

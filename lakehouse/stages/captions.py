@@ -4,7 +4,7 @@ Prompts, servers and wording belong to `models.captioners`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -105,13 +105,12 @@ class CaptionsStage:
             for row in self.lake.read(SCORES, partition, SCORES.schema.names).iter_rows(named=True)
         }
         clip_ids = [parent_id.removesuffix(f":{self.variant}") for parent_id in parent_ids]
-        views: dict[str, ClipView] = {}
+        durations_s: dict[str, float] = {}
 
         def taken() -> Iterator[ClipView]:
             for clip in clips_with_frames(self.lake, partition, clip_ids):
-                view = _view(clip, partition.camera, scores[clip.clip_id])
-                views[clip.clip_id] = replace(view, frames=())
-                yield view
+                durations_s[clip.clip_id] = clip.duration_s
+                yield _view(clip, partition.camera, scores[clip.clip_id])
 
         for clip_id, caption in registry.load(self.settings).caption(taken()):
             row = {
@@ -129,7 +128,7 @@ class CaptionsStage:
             yield Made(
                 row["caption_id"],
                 {CAPTIONS.name: [row]},
-                footage_s=views.pop(clip_id).duration_s,
+                footage_s=durations_s.pop(clip_id),
                 error=caption.error,
                 units={"tokens": (caption.tokens_in or 0) + (caption.tokens_out or 0)},
             )

@@ -109,11 +109,11 @@ class Lake:
     def _missing_indices(self, table: Table) -> dict[str, dict[str, Any]]:
         """Columns of the indices that the table lacks, with their options; all if there is none."""
         wanted = _indices(table)
-        if not self.exists(table):
+        try:
+            indices = self.dataset(table).describe_indices()
+        except TableMissingError:
             return wanted
-        found = {
-            name for index in self.dataset(table).describe_indices() for name in index.field_names
-        }
+        found = {name for index in indices for name in index.field_names}
         return {column: options for column, options in wanted.items() if column not in found}
 
     def _lock(self) -> AbstractContextManager[Any]:
