@@ -1,5 +1,6 @@
-"""What only an S3-compatible server shows: ranges, conditions, pages, and how errors read.
+"""What only an S3-compatible server shows: conditions, pages, cut answers, and how errors read.
 
+Reading ahead and by ranges is `test_ranged`.
 MiniStack lets any secret in, so refusals are answered by botocore's Stubber here.
 """
 
@@ -22,52 +23,12 @@ from botocore.stub import Stubber
 from lakehouse.errors import UserError
 from lakehouse.settings import S3Settings
 from lakehouse.storage.bucket import ObjectNotFound
-from lakehouse.storage.ranged import BLOCK_BYTES, RangedReader
+from lakehouse.storage.runs import BLOCK_BYTES
 from lakehouse.storage.s3 import S3Bucket, lance_options
 from tests.s3_server import ACCESS_KEY, SECRET_KEY
 
 DATA = os.urandom(10 * BLOCK_BYTES + 12345)
 FOOTAGE = Path(__file__).parents[2] / "shared" / "footage"
-
-
-def test_opening_a_reader_fetches_nothing(s3_bucket: S3Bucket) -> None:
-    s3_bucket.put("a", DATA)
-    reader = s3_bucket.open("a")
-    reader.seek(0, os.SEEK_END)
-    assert (reader.raw.requests, reader.raw.bytes_read) == (0, 0)
-
-
-def test_a_small_read_fetches_one_block(s3_bucket: S3Bucket) -> None:
-    s3_bucket.put("a", DATA)
-    reader = s3_bucket.open("a")
-    reader.seek(5 * BLOCK_BYTES + 7)
-    assert reader.read(100) == DATA[5 * BLOCK_BYTES + 7 :][:100]
-    assert (reader.raw.requests, reader.raw.bytes_read) == (1, BLOCK_BYTES)
-
-
-def test_many_small_reads_on_fetch_each_byte_once_in_growing_ranges(s3_bucket: S3Bucket) -> None:
-    s3_bucket.put("a", DATA)
-    reader = s3_bucket.open("a")
-    assert b"".join(iter(lambda: reader.read(1000), b"")) == DATA
-    assert (reader.raw.requests, reader.raw.bytes_read) == (4, len(DATA))  # 1 + 2 + 4 + 4 blocks
-
-
-def test_reading_from_two_places_in_turn_keeps_both_growing() -> None:
-    data = bytes(64 * BLOCK_BYTES)
-    reader = RangedReader("twice", len(data), lambda start, end: iter([data[start:end]]))
-    for offset in range(0, 32 * BLOCK_BYTES, BLOCK_BYTES):
-        for half in (0, 32 * BLOCK_BYTES):
-            reader.seek(half + offset)
-            reader.read(BLOCK_BYTES)
-    assert (reader.requests, reader.bytes_read) == (12, len(data))  # 1+2+4+8+16+1 blocks a half
-
-
-def test_a_reader_of_much_keeps_little() -> None:
-    size_bytes = 1000 * BLOCK_BYTES
-    reader = RangedReader("big", size_bytes, lambda start, end: iter([bytes(end - start)]))
-    while reader.read(BLOCK_BYTES):
-        assert sum(map(len, reader._blocks.values())) <= 16 * 2**20
-    assert reader.bytes_read == size_bytes
 
 
 def test_a_replaced_object_is_never_mixed_with_the_old_one(s3_bucket: S3Bucket) -> None:
@@ -361,9 +322,9 @@ def cutting(aws_environment: None) -> Iterator[tuple[type[_Cutting], S3Bucket]]:
 def test_a_body_cut_short_is_continued(cutting: tuple[type[_Cutting], S3Bucket]) -> None:
     handler, bucket = cutting
     handler.cut_after_bytes = BLOCK_BYTES + 1000
-    reader = bucket.open("a")
-    assert reader.read() == DATA
-    assert (reader.raw.requests, reader.raw.bytes_read) == (11, len(DATA))
+    with bucket.open("a") as reader:
+        assert reader.read() == DATA
+        assert reader.bytes_read == len(DATA)
 
 
 def test_a_body_that_never_arrives_is_an_error_and_no_end(

@@ -1,48 +1,96 @@
 """A seekable file over something that can be fetched by byte ranges.
 
-Caching, read-ahead and continuing after a cut connection belong here; how a range travels does
-not.
+The file is here: its position, what it holds, and when it begins to fetch. Which ranges are worth
+it is `runs` and `announced`; their transport, `downloads`.
 """
 
 import io
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from lakehouse.storage.announced import Announced
+from lakehouse.storage.downloads import Download, Downloads, Fetch
+from lakehouse.storage.pieces import Pieces, Span
+from lakehouse.storage.runs import Runs
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-BLOCK_BYTES = 256 * 1024
-"""Ranges begin at multiples of this."""
-_CACHED_BLOCKS = 64  # 16 MiB a reader
-_LONGEST_FETCH_BLOCKS = 16
-_REMEMBERED_RUNS = 4  # interleaved audio and video read from a few places in turn
-_ATTEMPTS = 5
 
-Fetch = Callable[[int, int], Iterator[bytes]]
-"""`fetch(start, end)` yields the bytes `[start, end)`. It may end early where the connection was
-cut, and raises OSError where the object is no longer the one that was opened."""
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A source that fetches what it is read for, and may be told beforehand. A file is none."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes received so far, also those that nobody has read."""
+        ...
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Announces that the bytes `[start, end)` of each range will be read, in this order.
+
+        They are fetched at once, several in parallel and ahead of the reader, exactly: only gaps
+        of less than 32 KiB are read over. Anything else may still be read, for 32 KiB at least. A
+        new announcement replaces the last one; an empty one ends it.
+        """
+        ...
+
+
+class ReadingOrder(Protocol):
+    """Knows what a reader will read next."""
+
+    def reading_at(self, position: int, length_bytes: int, /) -> bool:
+        """Told before each read; whether other spans are wanted now."""
+        ...
+
+    def wanted(self) -> list[Span]:
+        """What should be held or on its way from now on, the next to be read first.
+
+        Each span is one request, where nothing of it is held yet.
+        """
+        ...
+
+    def needed(self, position: int, length_bytes: int, /) -> Span:
+        """What to fetch, around a position to be read now, of which nothing is held.
+
+        It may have changed what is wanted.
+        """
+        ...
 
 
 class RangedReader(io.RawIOBase):
-    """Reads `size_bytes` bytes through `fetch`; meant to be wrapped in an io.BufferedReader.
+    """Reads `size_bytes` bytes through `fetch`; RangedFile makes a convenient file of it.
 
-    Whole blocks are fetched and the last 16 MiB kept. Reading on where an earlier fetch ended
-    fetches twice as much as that did, up to 4 MiB; anywhere else it starts again with one block.
-    A read raises OSError rather than return less than the object holds.
+    Up to 4 ranges, of 4 MiB at most, are fetched in the background, up to 16 MiB ahead of the
+    reader; see Runs for what is foreseen unannounced. Together with what was read last it holds
+    24 MiB, what is on its way included; what is given up on its way is freed, and its thread with
+    it, when its next chunk arrives. What fails in the background fails the read that needs it, and
+    a read raises OSError rather than return less than the object holds. For one thread at a time.
     """
 
     def __init__(self, name: str, size_bytes: int, fetch: Fetch) -> None:
         self.name = name
         self.size_bytes = size_bytes
-        self.bytes_read = 0
-        """Bytes received so far."""
-        self.requests = 0
-        """Ranges asked for so far."""
-        self._fetch = fetch
+        self._downloads = Downloads(name, fetch)
+        self._pieces = Pieces()
+        self._order: ReadingOrder = Runs(size_bytes)
         self._position = 0
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._runs: OrderedDict[int, int] = OrderedDict()  # block after a fetch -> its length
+
+    @property
+    def bytes_read(self) -> int:
+        """See ReadsAhead."""
+        return self._downloads.bytes_read
+
+    @property
+    def requests(self) -> int:
+        """Ranges asked for so far."""
+        return self._downloads.requests
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """See ReadsAhead."""
+        self._require_open()
+        self._order = Announced(ranges, self.size_bytes) if ranges else Runs(self.size_bytes)
+        self._fetch_ahead()
 
     def readable(self) -> bool:
         """Always."""
@@ -65,59 +113,90 @@ class RangedReader(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Fills the buffer as far as the current block reaches; 0 only at the end."""
-        if self.closed:
-            raise ValueError(f"{self.name} is closed")
+        """Fills the buffer as far as the current piece reaches; 0 only at the end."""
+        self._require_open()
         target = memoryview(buffer).cast("B")
         if not target or self._position >= self.size_bytes:
             return 0
-        index, offset = divmod(self._position, BLOCK_BYTES)
-        piece = self._block(index)[offset : offset + len(target)]
-        target[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
+        if self._order.reading_at(self._position, len(target)):
+            self._fetch_ahead()
+        piece = self._pieces.at(self._position) or self._needed(len(target))
+        offset = self._position - piece.start
+        part = memoryview(self._data(piece))[offset : offset + len(target)]
+        target[: len(part)] = part
+        self._position += len(part)
+        return len(part)
 
     def close(self) -> None:
-        """Drops what was cached."""
-        self._blocks.clear()
+        """Drops what is held and ends what is on its way; does not wait for it."""
+        for piece in self._pieces:
+            self._pieces.drop(piece)
+        self._downloads.close()
         super().close()
 
-    def _block(self, index: int) -> bytes:
-        if index not in self._blocks:
-            self._fetch_blocks(index)
-        self._blocks.move_to_end(index)
-        return self._blocks[index]
+    def _require_open(self) -> None:
+        if self.closed:
+            raise ValueError(f"{self.name} is closed")
 
-    def _fetch_blocks(self, first: int) -> None:
-        longest = min(2 * self._runs.pop(first, 0) or 1, _LONGEST_FETCH_BLOCKS)
-        end = first + 1
-        while (
-            end < first + longest
-            and end * BLOCK_BYTES < self.size_bytes
-            and end not in self._blocks
-        ):
-            end += 1
-        data = self._download(first * BLOCK_BYTES, min(end * BLOCK_BYTES, self.size_bytes))
-        for place, index in enumerate(range(first, end)):
-            self._blocks[index] = data[place * BLOCK_BYTES : (place + 1) * BLOCK_BYTES]
-        self._runs[end] = end - first
-        while len(self._blocks) > _CACHED_BLOCKS:
-            self._blocks.popitem(last=False)
-        while len(self._runs) > _REMEMBERED_RUNS:
-            self._runs.popitem(last=False)
+    def _data(self, piece: Download) -> bytearray:
+        self._pieces.touch(piece)
+        try:
+            return piece.data()
+        except BaseException:
+            self._pieces.drop(piece)  # the next read asks again
+            raise
 
-    def _download(self, start: int, end: int) -> bytes:
-        data = bytearray()
-        for _ in range(_ATTEMPTS):
-            self.requests += 1
-            for chunk in self._fetch(start + len(data), end):
-                data += chunk
-                self.bytes_read += len(chunk)
-            if len(data) > end - start:
-                raise OSError(f"{self.name}: the server sent more than the range asked for")
-            if len(data) == end - start:
-                return bytes(data)
-        raise OSError(
-            f"{self.name}: bytes {start} to {end} broke off {_ATTEMPTS} times, "
-            f"the last time at {start + len(data)}"
-        )
+    def _needed(self, length_bytes: int) -> Download:
+        """A new piece at the position; if no thread is free, it is fetched once it is read."""
+        span = self._order.needed(self._position, length_bytes)
+        self._fetch_ahead()
+        begun = self._pieces.at(self._position)
+        if begun is not None:
+            return begun
+        gaps = self._pieces.gaps(*span)
+        start, end = next(gap for gap in gaps if gap[0] <= self._position < gap[1])
+        if not self._pieces.make_room(end - start, self._held_of(self._order.wanted())):
+            self._pieces.make_room(end - start, ())
+        piece = Download(self._downloads, start, end)
+        self._pieces.add(piece)
+        return piece
+
+    def _fetch_ahead(self) -> None:
+        """Begins what is wanted and not held, ends what is on its way and not wanted."""
+        wanted = self._order.wanted()
+        kept = self._held_of(wanted)
+        for piece in self._pieces:
+            if piece not in kept and not piece.finished:
+                self._pieces.drop(piece)
+        for span in wanted:
+            for start, end in tuple(self._pieces.gaps(*span)):
+                if not self._pieces.make_room(end - start, kept):
+                    return
+                piece = self._downloads.begin(start, end)
+                self._pieces.add(piece)
+                kept.add(piece)
+
+    def _held_of(self, spans: Sequence[Span]) -> set[Download]:
+        return {piece for span in spans for piece in self._pieces.overlapping(*span)}
+
+
+class RangedFile(io.BufferedReader):
+    """A RangedReader with whole reads. `read1` ends where a piece, or an announced range, ends."""
+
+    def __init__(self, raw: RangedReader) -> None:
+        super().__init__(raw)
+        self._ranged = raw
+
+    @property
+    def bytes_read(self) -> int:
+        """See ReadsAhead."""
+        return self._ranged.bytes_read
+
+    @property
+    def requests(self) -> int:
+        """Ranges asked for so far."""
+        return self._ranged.requests
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """See ReadsAhead."""
+        self._ranged.expect(ranges)

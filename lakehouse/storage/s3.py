@@ -6,10 +6,10 @@ use: boto3 is slow to import.
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit, urlunsplit
@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from lakehouse.errors import UserError
 from lakehouse.settings import S3Settings
 from lakehouse.storage.bucket import ObjectInfo, ObjectNotFound, is_footage, is_key, require_key
-from lakehouse.storage.ranged import RangedReader
+from lakehouse.storage.ranged import RangedFile, RangedReader
 from lakehouse.storage.s3_errors import CONNECTION_ERRORS, Place, code_of, explained, status_of
 
 _CHUNK_BYTES = 64 * 1024
@@ -91,17 +91,15 @@ class S3Bucket:
                 raise self._missing(key) from None
         return _info(key, found["ContentLength"], found)
 
-    def open(self, key: str) -> "io.BufferedReader[RangedReader]":
-        """See Bucket. A read raises OSError once the object has been replaced or deleted.
+    def open(self, key: str) -> RangedFile:
+        """See Bucket, ReadsAhead and RangedReader; up to 5 ranges are asked for at once.
 
-        `.raw` of the reader counts its requests and the bytes received.
+        A read raises OSError once the object has been replaced or deleted.
         """
         info = self.stat(key)
-
-        def fetch(start: int, end: int) -> Iterator[bytes]:
-            return self._fetch(info, start, end)
-
-        return io.BufferedReader(RangedReader(f"{self.url}/{key}", info.size_bytes, fetch))
+        return RangedFile(
+            RangedReader(f"{self.url}/{key}", info.size_bytes, partial(self._fetch, info))
+        )
 
     def put(self, key: str, data: bytes | BinaryIO) -> ObjectInfo:
         """See Bucket. Large data is sent in parts, which become an object at once."""
@@ -169,8 +167,8 @@ class S3Bucket:
                 error.response["Error"]["Code"] = "NoSuchBucket"
             raise
 
-    def _fetch(self, info: ObjectInfo, start: int, end: int) -> Iterator[bytes]:
-        """See ranged.Fetch."""
+    def _fetch(self, info: ObjectInfo, start: int, end: int) -> Generator[bytes, None, None]:
+        """See downloads.Fetch."""
         where = f"{self.url}/{info.key}"
         with explained(self._place):
             try:
@@ -240,7 +238,7 @@ def _client(bucket: str, s3: S3Settings) -> Any:
         connect_timeout=5,
         read_timeout=60,
         retries={"mode": "standard"},
-        max_pool_connections=32,
+        max_pool_connections=128,  # a file being read uses up to 5
         s3={"addressing_style": s3.addressing},
         # Servers other than AWS's refuse the checksums that boto3 adds by itself.
         request_checksum_calculation="when_required",
