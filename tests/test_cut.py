@@ -1,6 +1,7 @@
 import hashlib
 import io
 import random
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,13 +16,16 @@ from hypothesis import strategies as st
 
 from lakehouse.errors import UserError
 from lakehouse.video.cut import CutReport, cut_clip
+from lakehouse.video.mp4.boxes import NotSliceable
+from lakehouse.video.mp4.slicer import slice_span
 from tests.videos import AUDIO_RATE, B_FRAMES, Picture, Pipe, record
 
 FRAMES = 150
 FRAME_RATE = 25
 TIMES_MS = list(accumulate(random.Random(2).choices((17, 33, 40, 250), k=FRAMES - 1), initial=0))
 FOOTAGE = Path(__file__).parents[2] / "shared" / "footage"
-FORMATS = {"mp4": "mov", "mkv": "matroska", "ts": "mpegts", "avi": "avi"}
+FORMATS = {"mp4": "mov", "mov": "mov", "mkv": "matroska", "ts": "mpegts", "avi": "avi"}
+OPEN_GOPS = {"bf": "3", "x264-params": "open-gop=1:scenecut=0:b-pyramid=normal"}
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,22 @@ def pictures() -> Iterator[Picture]:
 RECORDINGS = {
     "no B-frames": {},
     "B-frames": {"options": B_FRAMES},
-    "open GOPs": {"options": {"bf": "3", "x264-params": "open-gop=1:scenecut=0:b-pyramid=normal"}},
+    "open GOPs": {"options": OPEN_GOPS},
     "gradual refresh": {"options": {"x264-params": "intra-refresh=1:scenecut=0"}},
     "variable frame rate": {"options": B_FRAMES, "times_ms": TIMES_MS},
     "rotated": {"options": B_FRAMES, "rotation_deg": 90},
     "with audio": {"options": B_FRAMES, "audio": "aac"},
     "HEVC, open GOPs": {"codec": "libx265", "options": {"x265-params": "keyint=48:log-level=none"}},
     "MPEG-4": {"codec": "mpeg4", "options": {"bf": "2"}},
+    "AV1": {"codec": "libsvtav1", "options": {"preset": "12", "svtav1-params": "lp=1"}},
+    "MOV": {"suffix": "mov", "options": B_FRAMES, "rotation_deg": 180},
+    "fragmented": {
+        "options": B_FRAMES,
+        "muxer_options": {"movflags": "frag_keyframe+empty_moov+negative_cts_offsets"},
+    },
     "MKV": {"suffix": "mkv", "options": B_FRAMES, "audio": "aac"},
     "MPEG-TS": {"suffix": "ts", "options": B_FRAMES, "audio": "aac"},
+    "open GOPs in MPEG-TS": {"suffix": "ts", "options": OPEN_GOPS},
     "AVI": {"suffix": "avi", "codec": "mpeg4"},
 }
 _recorded: dict[str, Recording] = {}
@@ -160,9 +171,51 @@ def test_packets_are_copied_unchanged() -> None:
     assert report.pre_roll_frames == 60 - 48
 
 
-def packets(data: bytes) -> list[bytes]:
+def packets(data: bytes, kind: str = "video") -> list[bytes]:
     with av.open(io.BytesIO(data), "r", format="mov") as movie:
-        return [bytes(packet) for packet in movie.demux(video=0) if packet.size]
+        stream = getattr(movie.streams, kind)[0]
+        return [bytes(packet) for packet in movie.demux(stream) if packet.size]
+
+
+@pytest.mark.parametrize("kind", ["open GOPs", "open GOPs in MPEG-TS", "HEVC, open GOPs"])
+def test_a_browser_never_starts_at_frames_whose_references_are_missing(kind: str) -> None:
+    _, data = cut(recording(kind), 55, 120)
+    with av.open(io.BytesIO(data), "r", format="mov") as movie:
+        listed = movie.streams.video[0].index_entries
+        marked = [number for number, entry in enumerate(listed) if entry.is_keyframe]
+        shown_at = [packet.pts for packet in movie.demux(video=0) if packet.size]
+    assert marked[0] == 0
+    for number in marked:
+        assert min(shown_at[number:]) == shown_at[number]
+
+
+def test_sound_is_copied_unchanged() -> None:
+    source = recording("with audio")
+    _, data = cut(source, 60, 120)
+    copied, originals = packets(data, "audio"), packets(source.data, "audio")
+    start = originals.index(copied[0])
+    assert copied == originals[start : start + len(copied)]
+
+
+@pytest.mark.parametrize("kind", RECORDINGS)
+def test_mp4_and_mov_are_cut_as_byte_ranges_if_they_have_one_index(kind: str) -> None:
+    source = recording(kind)
+    start, end = source.bound(50), source.bound(90)
+    if source.container != "mov" or kind == "fragmented":
+        with pytest.raises(NotSliceable):
+            slice_span(io.BytesIO(source.data), start, end)
+        return
+    sliced = slice_span(io.BytesIO(source.data), start, end)
+    assert b"".join(sliced.parts) == cut(source, 50, 90)[1]
+
+
+def test_a_recording_that_lists_the_same_bytes_again_and_again_is_refused() -> None:
+    data = bytearray(recording("with audio").data)
+    sizes = struct.pack(f">{FRAMES}I", *[len(data) // 3] * FRAMES)
+    start = data.index(b"stsz") + 16
+    data[start : start + len(sizes)] = sizes
+    with pytest.raises(UserError, match="packets are larger than its file"):
+        cut_clip(io.BytesIO(data), "mov", 0, 10**9, io.BytesIO())
 
 
 @pytest.mark.parametrize("kind", ["B-frames", "variable frame rate", "MKV"])

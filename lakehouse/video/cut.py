@@ -1,8 +1,9 @@
 """Cutting one span of a recording into an MP4: losslessly, and exact to the frame.
 
 Packets are copied from the key frame before the span to the last that the span needs, and an edit
-list shows the span only. Writing them belongs here; which packets a span needs is `span`, and the
-boxes that the muxer gets almost right are corrected in `edit_list`. Nothing is decoded.
+list shows the span only. Of most MP4 and MOV files `mp4.slicer` copies them as byte ranges; all
+others are remuxed here. Which packets a span needs is then `span`, and the boxes that the muxer
+gets almost right are corrected in `edit_list`. Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from av.video.stream import VideoStream
 
 from lakehouse.errors import UserError
 from lakehouse.video.edit_list import write_exact
+from lakehouse.video.mp4.boxes import NotSliceable
+from lakehouse.video.mp4.slicer import slice_span
 from lakehouse.video.probe import ProbeError, open_container, video_stream
 from lakehouse.video.span import Span, codec_name, pts, read_span, tick_s
 
@@ -58,14 +61,40 @@ def cut_clip(
     Times are in the time base of the first video stream. `target` is only written to, and only
     after all else has succeeded.
 
-    Video packets are copied unchanged (those of MPEG-TS get MP4's framing), and so is the
-    rotation. A player that honours edit lists shows exactly the span's frames, the first at 0 s.
-    The first audio stream is trimmed to the same span, as exactly as its time base states; where
-    MP4 can't hold it, it is left out. Memory: twice the clip's bytes.
+    Video packets are copied unchanged (those of MPEG-TS get MP4's framing), without those that
+    follow the key frame and are shown before it, and so is the rotation. A player that honours
+    edit lists shows exactly the span's frames, the first at 0 s. The first audio stream is trimmed
+    to the same span, as exactly as its time base states; where MP4 can't hold it, it is left out.
+    Memory: twice the clip's bytes.
 
     Raises UserError where the span has no frames, MP4 can't hold the video's codec, or the
     recording can't be read or doesn't say when its frames are shown.
     """
+    if container_format == "mov":
+        try:
+            return _slice(source, start_pts, end_pts, target)
+        except NotSliceable:
+            pass
+    return _remux(source, container_format, start_pts, end_pts, target)
+
+
+def _slice(source: BinaryIO, start_pts: int, end_pts: int, target: BinaryIO) -> CutReport:
+    clip = slice_span(source, start_pts, end_pts)
+    for part in clip.parts:
+        target.write(part)
+    return CutReport(
+        packets=clip.packets,
+        bytes_copied=clip.bytes_copied,
+        pre_roll_frames=clip.pre_roll_frames,
+        audio="copied" if clip.has_audio else "none",
+    )
+
+
+def _remux(
+    source: BinaryIO, container_format: str, start_pts: int, end_pts: int, target: BinaryIO
+) -> CutReport:
+    # Some Matroska files leave out what all packets begin with.
+    most_bytes = 2 * source.seek(0, io.SEEK_END)
     try:
         with open_container(source, container_format) as recording:
             video = _video(recording)
@@ -74,7 +103,7 @@ def cut_clip(
             for stream in recording.streams:
                 if stream not in streams:
                     stream.discard = Discard.all
-            span = read_span(recording, streams, start_pts, end_pts)
+            span = read_span(recording, streams, start_pts, end_pts, most_bytes)
             report = CutReport(
                 packets=len(span.pictures),
                 bytes_copied=sum(packet.size for packet in chain(span.pictures, span.sounds)),

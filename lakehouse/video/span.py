@@ -16,11 +16,10 @@ from av.packet import Packet
 from av.stream import Stream
 
 from lakehouse.errors import UserError
+from lakehouse.video.key_frames import is_true_key_frame
 
 _INTERLEAVING_S = 1  # how far apart containers put sound and picture of one moment
 _AUDIO_PRE_ROLL_S = Fraction(1, 10)  # Opus needs 80 ms to settle, AAC one packet
-_H264_SLICE, _H264_IDR, _H264_SEI = 1, 5, 6
-_SEI_RECOVERY_POINT = 6
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,23 @@ class Span:
 
 
 def read_span(
-    recording: InputContainer, streams: Sequence[Stream], start_pts: int, end_pts: int
+    recording: InputContainer,
+    streams: Sequence[Stream],
+    start_pts: int,
+    end_pts: int,
+    most_bytes: int,
 ) -> Span:
     """The packets behind the frames with start_pts <= pts < end_pts, in the video's ticks.
 
     `streams` are the video and at most one audio stream. Pictures start at a key frame and may
     have frames after the span between those that it needs; the last shown one lasts until
-    `shown_end`. Raises UserError where no frame or no key frame is found, or times are missing.
+    `shown_end`. Raises UserError where no frame or no key frame is found, times are missing, or
+    packets are of more than `most_bytes`, as where a forged index lists the same bytes for many.
     """
     video = streams[0]
     pictures: list[Packet[Stream]] = []
     sounds: list[Packet[Stream]] = []
-    packets = _from_key_frame(recording, streams, start_pts)
+    packets = _from_key_frame(recording, streams, start_pts, most_bytes)
     for packet in _until_end(packets, streams, end_pts):
         if packet.stream is not video:
             sounds.append(packet)
@@ -62,7 +66,7 @@ def read_span(
     shown_end = _shown_end(pictures, last, end_pts)
     last.duration = shown_end - pts(last)
     return Span(
-        pictures=pictures[: 1 + pictures.index(shown[-1])],
+        pictures=_playable(pictures[: 1 + pictures.index(shown[-1])]),
         sounds=_heard(sounds, pts(first) * tick_s(video), shown_end * tick_s(video)),
         shown_start=pts(first),
         shown_end=shown_end,
@@ -89,7 +93,7 @@ def codec_name(stream: Stream) -> str:
 
 
 def _from_key_frame(
-    recording: InputContainer, streams: Sequence[Stream], start_pts: int
+    recording: InputContainer, streams: Sequence[Stream], start_pts: int, most_bytes: int
 ) -> Iterator[Packet[Stream]]:
     """Packets from a key frame on that is shown at or before `start_pts`, and near it.
 
@@ -102,7 +106,7 @@ def _from_key_frame(
     target, step = start_pts, ticks_per_s
     while True:
         recording.seek(target, stream=video)
-        packets = _with_true_key_frames(recording.demux(*streams), video)
+        packets = _up_to(most_bytes, _with_true_key_frames(recording.demux(*streams), video))
         head: list[Packet[Stream]] = []
         for packet in packets:
             head.append(packet)
@@ -118,15 +122,19 @@ def _from_key_frame(
 def _with_true_key_frames(
     packets: Iterable[Packet[Stream]], video: Stream
 ) -> Iterator[Packet[Stream]]:
-    """The packets, of which only those are key frames after which every shown frame is right.
-
-    Containers also mark the points where H.264 begins to refresh the picture bit by bit. Whoever
-    starts there, this cut or a player of it, gets no right picture for a while.
-    """
-    h264 = codec_name(video) == "h264"
+    """The packets, of the video's only those marked as key frames that a player may start at."""
     for packet in packets:
-        if h264 and packet.stream is video and packet.is_keyframe:
-            packet.is_keyframe = not _refreshes_gradually(packet)
+        if packet.stream is video:
+            packet.is_keyframe = is_true_key_frame(packet)
+        yield packet
+
+
+def _up_to(most_bytes: int, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+    bytes_read = 0
+    for packet in packets:
+        bytes_read += packet.size
+        if bytes_read > most_bytes:
+            raise UserError("the recording's packets are larger than its file; re-encode it first")
         yield packet
 
 
@@ -150,55 +158,18 @@ def _until_end(
             return
 
 
-def _refreshes_gradually(packet: Packet[Stream]) -> bool:
-    """Whether a recovery point SEI states that more than 0 frames are needed to recover."""
-    for unit in _h264_units(memoryview(packet), packet.stream.codec_context.extradata):
-        kind = unit[0] & 0x1F if unit else 0
-        if kind in (_H264_SLICE, _H264_IDR):
-            return False
-        if kind == _H264_SEI:
-            recovery = _sei_payload(bytes(unit[1:]), _SEI_RECOVERY_POINT)
-            if recovery:
-                return recovery[0] < 0x80  # Exp-Golomb: a leading 1 is the number 0
-    return False
+def _playable(pictures: Sequence[Packet[Stream]]) -> list[Packet[Stream]]:
+    """The pictures as browsers can play them, first of all and from any that is marked.
 
-
-def _h264_units(data: memoryview, extradata: bytes | None) -> Iterator[memoryview]:
-    """The NAL units of an access unit, in MP4's framing (ISO/IEC 14496-15) or in Annex B's."""
-    if extradata and len(extradata) > 4 and extradata[0] == 1:
-        prefix = (extradata[4] & 3) + 1
-        start = 0
-        while start + prefix < len(data):
-            end = start + prefix + int.from_bytes(data[start : start + prefix])
-            yield data[start + prefix : end]
-            start = end
-        return
-    whole = bytes(data)
-    start = whole.find(b"\0\0\1")
-    while 0 <= start < len(whole) - 3:
-        end = whole.find(b"\0\0\1", start + 3)
-        yield data[start + 3 : end if end >= 0 else len(data)]
-        start = end
-
-
-def _sei_payload(unit: bytes, wanted: int) -> bytes:
-    """The first payload of a type, empty if there is none. ITU-T H.264, 7.3.2.3.1."""
-    data = unit.replace(b"\0\0\3", b"\0\0")
-    at = 0
-    while at + 2 < len(data):
-        header = [0, 0]
-        for field in range(2):
-            while at < len(data) and data[at] == 0xFF:
-                header[field] += 0xFF
-                at += 1
-            if at < len(data):
-                header[field] += data[at]
-            at += 1
-        kind, size = header
-        if kind == wanted:
-            return data[at : at + size]
-        at += size
-    return b""
+    Where one that is shown before a key frame needs others before it, they fail: at the start such
+    pictures are left out, later ones have no marked key frame after which they come.
+    """
+    needed = [packet for packet in pictures if pts(packet) >= pts(pictures[0])]
+    earliest_after = math.inf
+    for packet in reversed(needed):
+        packet.is_keyframe = packet.is_keyframe and pts(packet) < earliest_after
+        earliest_after = min(earliest_after, pts(packet))
+    return needed
 
 
 def _shown_end(pictures: Iterable[Packet[Stream]], last: Packet[Stream], end_pts: int) -> int:

@@ -1,0 +1,179 @@
+"""One span of an MP4 or MOV as a new MP4, made of byte ranges of the old.
+
+The samples that the span needs are copied as they lie there, sound and picture interleaved as
+there, and get an index of their own. Choosing and reading them belongs here; reading the old index
+is `movie`, writing the new one `index`. Nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lakehouse.video.key_frames import starts_decoding
+from lakehouse.video.mp4.boxes import NotSliceable, read_range
+from lakehouse.video.mp4.hevc import decodes_by_configuration
+from lakehouse.video.mp4.index import ClipTrack, write_head
+from lakehouse.video.mp4.media import Media, read_media
+from lakehouse.video.mp4.movie import MOST_TICKS_PER_S, Track, read_movie
+from lakehouse.video.mp4.samples import Samples
+
+_AUDIO_PRE_ROLL_S = Fraction(1, 10)  # Opus needs 80 ms to settle, AAC one packet
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A new MP4 as the parts that it is written in, and what was taken from the recording."""
+
+    parts: list[bytes | memoryview]
+    packets: int
+    """Video samples, those that are not shown included."""
+    bytes_copied: int
+    """Of video and audio samples."""
+    pre_roll_frames: int
+    """Frames before the span, there only to be decoded."""
+    has_audio: bool
+
+
+@dataclass(frozen=True)
+class _Excerpt:
+    """Samples of a track, and what is shown of them: after `wait_s`, `shown_s` from a tick on."""
+
+    track: Track
+    samples: Samples
+    shown_from: int
+    shown_s: Fraction
+    wait_s: Fraction = Fraction(0)
+
+
+def slice_span(source: BinaryIO, start_pts: int, end_pts: int) -> Slice:
+    """The frames with start_pts <= pts < end_pts of a recording, and their sound, as an MP4.
+
+    Times are in the ticks of the first video track, as FFmpeg states them. Besides the index and
+    a key frame, the span is read as one range, or as several where much else lies in between.
+    Memory: the clip, and at most as much of what lies in between.
+
+    Raises NotSliceable for every file and span that must be left to a demuxer.
+    """
+    movie = read_movie(source)
+    picture = _picture(source, movie.video, start_pts, end_pts)
+    excerpts = [picture, *([_sound(movie.audio, picture)] if movie.audio else [])]
+    ticks_per_s = _movie_ticks_per_s([excerpt.track for excerpt in excerpts])
+    parts, media = read_media(source, [excerpt.samples for excerpt in excerpts], movie.file_bytes)
+    tracks = [
+        _clip_track(excerpt, own, ticks_per_s) for excerpt, own in zip(excerpts, media, strict=True)
+    ]
+    bytes_copied = sum(map(len, parts))
+    head = write_head(movie.placement, tracks, ticks_per_s, bytes_copied)
+    return Slice(
+        parts=[head, *parts],
+        packets=len(picture.samples.pts),
+        bytes_copied=bytes_copied,
+        pre_roll_frames=int((picture.samples.pts < picture.shown_from).sum()),
+        has_audio=movie.audio is not None,
+    )
+
+
+def _picture(source: BinaryIO, track: Track, start_pts: int, end_pts: int) -> _Excerpt:
+    """From the key frame at or before the span to the last that the span needs."""
+    samples = track.samples
+    start, end = max(start_pts, samples.shown_start), min(end_pts, samples.shown_end)
+    shown = np.flatnonzero((samples.pts >= start) & (samples.pts < end))
+    if not len(shown):
+        raise NotSliceable("it shows no frame in the span")
+    first = _key_frame(source, track, start_pts, int(shown[0]))
+    last = shown[samples.pts[shown].argmax()]
+    shown_from, shown_last = int(samples.pts[shown].min()), int(samples.pts[last])
+    following = samples.pts[samples.pts > shown_last]
+    if len(following):
+        end = min(end, int(following.min()))
+    elif samples.duration[last]:
+        end = min(end, shown_last + int(samples.duration[last]))
+    needed = np.arange(first, int(shown[-1]) + 1)
+    # What is shown before the key frame needs frames before it; browsers fail on such frames.
+    part = samples.part(needed[samples.pts[needed] >= samples.pts[first]])
+    return _Excerpt(track, part, shown_from, Fraction(end - shown_from, track.ticks_per_s))
+
+
+def _key_frame(source: BinaryIO, track: Track, start_pts: int, first_shown: int) -> int:
+    """The last sample at or before both that a decoder may start at."""
+    samples = track.samples
+    marked = samples.is_key[: first_shown + 1] & (samples.pts[: first_shown + 1] <= start_pts)
+    for number in np.flatnonzero(marked)[::-1].tolist():
+        frame = read_range(source, int(samples.offset[number]), int(samples.size[number]))
+        if starts_decoding(track.codec, memoryview(frame), track.configuration):
+            return int(number)
+    raise NotSliceable("it has no key frame up to the span")
+
+
+def _sound(track: Track, picture: _Excerpt) -> _Excerpt:
+    """The samples heard during the picture, and those before from which a decoder settles."""
+    samples, ticks_per_s = track.samples, track.ticks_per_s
+    start = Fraction(picture.shown_from, picture.track.ticks_per_s) * ticks_per_s
+    end = start + picture.shown_s * ticks_per_s
+    settling = math.floor(start - _AUDIO_PRE_ROLL_S * ticks_per_s)
+    first = int(np.count_nonzero(samples.pts <= settling)) - 1
+    after = int(np.count_nonzero(samples.pts < math.ceil(end)))
+    part = samples.part(slice(max(0, first), after))
+    heard_from = max(round(start), samples.shown_start)
+    own_end = min(samples.shown_end, int(samples.pts[-1] + samples.duration[-1]))
+    heard = min(end, Fraction(own_end)) - heard_from
+    if not len(part.pts) or heard <= 0:
+        raise NotSliceable("nothing is heard in the span")
+    wait_s = Fraction(heard_from - round(start), ticks_per_s)
+    return _Excerpt(track, part, heard_from, heard / ticks_per_s, wait_s)
+
+
+def _movie_ticks_per_s(tracks: Sequence[Track]) -> int:
+    """Ticks in which the video's times are whole, and if possible the audio's too."""
+    common = math.lcm(*(track.ticks_per_s for track in tracks))
+    return common if common <= MOST_TICKS_PER_S else tracks[0].ticks_per_s
+
+
+def _clip_track(excerpt: _Excerpt, media: Media, ticks_per_s: int) -> ClipTrack:
+    samples, track = excerpt.samples, excerpt.track
+    # Decoding times are made anew: any that rise and stay below the presentation times will do.
+    ordered = np.sort(samples.pts)
+    origin = int(ordered[0] - (ordered - samples.pts).max())
+    shown_to = math.floor(excerpt.shown_from + excerpt.shown_s * track.ticks_per_s)
+    return ClipTrack(
+        source=track,
+        format=_format(track, media),
+        decoded_at=ordered - ordered[0],
+        shown_at=samples.pts - origin,
+        last_duration=max(int(samples.duration[-1]), shown_to - int(ordered[-1])),
+        size=samples.size,
+        is_key=_starting_points(track, media),
+        chunk_first=media.first,
+        chunk_place=media.place,
+        wait=round(excerpt.wait_s * ticks_per_s),
+        media_start=excerpt.shown_from - origin,
+        shown=math.floor(excerpt.shown_s * ticks_per_s),  # rounded up, it would show a frame more
+    )
+
+
+def _starting_points(track: Track, media: Media) -> NDArray[np.bool_]:
+    """The key frames after which nothing is shown earlier: from others, browsers fail to play."""
+    if not track.is_video:
+        return media.samples.is_key
+    pts = media.samples.pts
+    earliest_after = np.minimum.accumulate(pts[::-1])[::-1][1:]
+    keys = media.samples.is_key & np.append(earliest_after > pts[:-1], True)
+    for number in np.flatnonzero(keys).tolist():
+        keys[number] = starts_decoding(track.codec, media.sample(number), track.configuration)
+    return keys
+
+
+def _format(track: Track, media: Media) -> bytes:
+    """The name of the track's format; of HEVC that which Apple's players accept, if it is right."""
+    if track.format == b"hev1":
+        samples = map(media.sample, range(len(media.samples.size)))
+        if decodes_by_configuration(track.configuration, samples):
+            return b"hvc1"
+    return track.format
