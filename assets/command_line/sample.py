@@ -33,8 +33,10 @@ def sample(
 ) -> None:
     """Write synthetic footage of patrolling robot dogs, with its ground truth as JSON.
 
-    The same options give the same pictures. Known shots, blur, black-outs, over-exposure, noise
-    and stand-still stretches; one file in HEVC, one with a variable frame rate, one broken.
+    The same options give the same pictures. Known shots, some of them blurred, dark, over-exposed,
+    noisy or still; stretches within a shot where it gets dark, the lens is covered or out of focus,
+    or the dog stops; dogs that trot on the spot, and gates that swing before a standing one; one
+    file in HEVC, one with a variable frame rate, one broken.
     """
     width, height = _parse_size(size)
     first = parse_day(first_day)

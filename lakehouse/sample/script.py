@@ -4,20 +4,28 @@ Pure planning from the options; nothing here draws or writes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from math import pi
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.random import Generator
 
 from lakehouse.sample.rooms import COOL, WARM, Room
-from lakehouse.sample.truth import REASONS, Condition
-from lakehouse.sample.walk import Walk, pace_for
+from lakehouse.sample.stretch import Stretch, fade_for
+from lakehouse.sample.truth import REASONS, STATE_REASONS, Condition, State
+from lakehouse.sample.walk import GAITS, WALKING, Walk, pace_for
 
-_SHOT_S = 7.0
+T = TypeVar("T")
+
+_SHOT_S = 7.5
 _FEWEST_SHOTS = 3
 _SHARE_SPOILED = 0.4
+_CHANGING_SHOT = 1.6
+"""How much longer than the others a shot is that holds a stretch in another state."""
+_STRETCH_S = (2.0, 6.0)
+_STRETCH_MARGIN_S = 2.1
 _STARTS_M = (1.5, 5.5)
 _BURST_S = 0.25
 _BURST_MARGIN_S = 1.5
@@ -36,10 +44,16 @@ class Shot:
     """The one camera that the condition hits; none for all."""
     burst: tuple[int, int] | None
     """Frames out of focus for a moment, the end exclusive."""
+    stretch: Stretch | None
 
     def condition_of(self, camera: str) -> Condition:
         """What this camera recorded in the shot."""
         return self.condition if self.camera in (None, camera) else "good"
+
+    def stretch_of(self, camera: str) -> Stretch | None:
+        """The change of state that this camera recorded in the shot."""
+        hit = self.stretch and self.stretch.camera in (None, camera)
+        return self.stretch if hit else None
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,40 @@ class Patrol:
         return datetime.combine(self.day, _START)
 
 
+@dataclass
+class _Deck(Generic[T]):
+    """Every card has its turn before one comes again; the first of each hits all cameras, later
+    ones a single camera, if their fault is one of cameras."""
+
+    cards: Sequence[T]
+    of_cameras: frozenset[T]
+    cameras: Sequence[str]
+    dealt: int = field(default=0, init=False)
+
+    def deal(self) -> tuple[T, str | None]:
+        card = self.cards[self.dealt % len(self.cards)]
+        again = self.dealt >= len(self.cards) and card in self.of_cameras
+        camera = self.cameras[self.dealt % len(self.cameras)] if again else None
+        self.dealt += 1
+        return card, camera
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a shot is to hold, before it has its place in time."""
+
+    condition: Condition = "good"
+    state: State = "moving"
+    camera: str | None = None
+
+
+@dataclass(frozen=True)
+class _Decks:
+    faults: _Deck[Condition]
+    gaits: _Deck[Condition]
+    states: _Deck[State]
+
+
 def patrols(
     seed: int,
     robots: Sequence[str],
@@ -64,65 +112,104 @@ def patrols(
     frame_count: int,
     fps: int,
 ) -> list[Patrol]:
-    """All patrols, by robot, then day. Every condition has its turn before one comes again.
-
-    The first of each hits all cameras, later ones a single camera.
-    """
+    """All patrols, by robot, then day. Conditions and states each have their turn."""
     rng = np.random.default_rng(seed)
-    deck = [list(REASONS)[i] for i in rng.permutation(len(REASONS))]
-    dealt = 0
+    decks = _Decks(
+        _Deck(_shuffled(list(REASONS), rng), frozenset(REASONS) - {"still"}, cameras),
+        _Deck(_shuffled(["trot", "inspect"], rng), frozenset(), cameras),
+        _Deck(_shuffled(list(STATE_REASONS), rng), frozenset({"covered", "blurred"}), cameras),
+    )
     planned = []
     for robot in robots:
         for day in days:
-            edges = _edges(frame_count, fps, rng)
-            rooms = _rooms(len(edges) - 1, rng)
-            spoiled = _spoiled(len(rooms), rng)
-            shots = []
-            for i, room in enumerate(rooms):
-                condition: Condition = "good"
-                camera = None
-                if i in spoiled:
-                    condition = deck[dealt % len(deck)]
-                    if dealt >= len(deck) and condition != "still":
-                        camera = cameras[dealt % len(cameras)]
-                    dealt += 1
-                walk = Walk(
-                    room,
-                    start_m=float(rng.uniform(*_STARTS_M)),
-                    backwards=bool(rng.integers(2)),
-                    phase=float(rng.uniform(0, 2 * pi)),
-                    pace=pace_for(fps),
-                    standing=condition == "still",
-                )
-                burst = _burst(edges[i], edges[i + 1], fps, rng) if condition == "good" else None
-                shots.append(Shot(edges[i], edges[i + 1], walk, condition, camera, burst))
-            planned.append(Patrol(robot, day, tuple(shots)))
+            parts = _parts(max(_FEWEST_SHOTS, round(frame_count / fps / _SHOT_S)), decks, rng)
+            edges = _edges(parts, frame_count, rng)
+            rooms = _rooms(len(parts), rng)
+            shots = tuple(
+                _shot(part, room, edges[i], edges[i + 1], fps, rng)
+                for i, (part, room) in enumerate(zip(parts, rooms, strict=True))
+            )
+            planned.append(Patrol(robot, day, shots))
     return planned
 
 
 def kept_frames(patrol: Patrol, variable: bool, rng: Generator) -> list[int]:
     """The frames that the recorder kept: all, or with single ones dropped.
 
-    No two in a row are dropped, nor the first of a shot, nor the last two of the file.
+    No two in a row are dropped, nor the first of a shot, nor the last two of the file, nor those
+    of a change of state, whose steps would pass for cuts.
     """
     count = patrol.shots[-1].end
     if not variable:
         return list(range(count))
-    starts = {shot.start for shot in patrol.shots}
+    needed = {shot.start for shot in patrol.shots} | {count - 2, count - 1}
+    needed.update(*(shot.stretch.changing for shot in patrol.shots if shot.stretch))
     kept = []
     dropped_before = False
     for frame in range(count):
-        may_drop = frame not in starts and frame < count - 2 and not dropped_before
+        may_drop = frame not in needed and not dropped_before
         dropped_before = may_drop and rng.random() < 0.2
         if not dropped_before:
             kept.append(frame)
     return kept
 
 
-def _edges(frame_count: int, fps: int, rng: Generator) -> list[int]:
-    count = max(_FEWEST_SHOTS, round(frame_count / fps / _SHOT_S))
-    shares = rng.uniform(0.88, 1.12, count)
+def _shuffled(cards: list[T], rng: Generator) -> list[T]:
+    return [cards[i] for i in rng.permutation(len(cards))]
+
+
+def _parts(count: int, decks: _Decks, rng: Generator) -> list[_Part]:
+    """The first shot is plain and good; of those not spoiled half hold a change of state, and
+    half of the rest are a trot on the spot or an inspection."""
+    parts = [_Part()] * count
+    spoiled = _spoiled(count, rng)
+    for place in sorted(spoiled):
+        condition, camera = decks.faults.deal()
+        parts[place] = _Part(condition, camera=camera)
+    free = [int(place) for place in rng.permutation(range(1, count)) if place not in spoiled]
+    changing = (len(free) + 1) // 2
+    standing = (len(free) - changing + 1) // 2
+    for place in sorted(free[:changing]):
+        state, camera = decks.states.deal()
+        parts[place] = _Part(state=state, camera=camera)
+    for place in sorted(free[changing : changing + standing]):
+        condition, _ = decks.gaits.deal()
+        parts[place] = _Part(condition)
+    return parts
+
+
+def _edges(parts: Sequence[_Part], frame_count: int, rng: Generator) -> list[int]:
+    shares = rng.uniform(0.88, 1.12, len(parts))
+    shares *= [1.0 if part.state == "moving" else _CHANGING_SHOT for part in parts]
     return [0, *(np.cumsum(shares) / shares.sum() * frame_count).round().astype(int).tolist()]
+
+
+def _shot(part: _Part, room: Room, start: int, end: int, fps: int, rng: Generator) -> Shot:
+    stretch = None if part.state == "moving" else _stretch(part, start, end, fps, rng)
+    stop_s = None
+    if stretch and stretch.state == "still":
+        stop_s = ((stretch.start - start) / fps, (stretch.end - start) / fps)
+    walk = Walk(
+        room,
+        start_m=float(rng.uniform(*_STARTS_M)),
+        backwards=bool(rng.integers(2)),
+        phase=float(rng.uniform(0, 2 * pi)),
+        pace=pace_for(fps),
+        gait=GAITS.get(part.condition, WALKING),
+        stop_s=stop_s,
+    )
+    plain = part == _Part()
+    burst = _burst(start, end, fps, rng) if plain else None
+    camera = None if stretch else part.camera
+    return Shot(start, end, walk, part.condition, camera, burst, stretch)
+
+
+def _stretch(part: _Part, start: int, end: int, fps: int, rng: Generator) -> Stretch:
+    shortest_s, longest_s = _STRETCH_S
+    room_s = (end - start) / fps - 2 * _STRETCH_MARGIN_S
+    length_s = rng.uniform(shortest_s, min(longest_s, room_s))
+    first = start + round((_STRETCH_MARGIN_S + rng.uniform(0, room_s - length_s)) * fps)
+    return Stretch(part.state, first, first + round(length_s * fps), part.camera, fade_for(fps))
 
 
 def _rooms(count: int, rng: Generator) -> list[Room]:
@@ -140,7 +227,7 @@ def _spoiled(count: int, rng: Generator) -> set[int]:
 
 
 def _burst(start: int, end: int, fps: int, rng: Generator) -> tuple[int, int] | None:
-    if rng.random() < 0.5:
+    if rng.random() < 0.25:
         return None
     margin, length = round(_BURST_MARGIN_S * fps), max(1, round(_BURST_S * fps))
     first = int(rng.integers(start + margin, end - margin - length))

@@ -44,9 +44,7 @@ _SIGNS = ("PUMP 03", "VALVE V12", "NO ENTRY", "LINE 7", "KEEP CLEAR", "STEAM", "
 def build(room: Room, seed: int) -> list[Quad]:
     """The room's quads, the same for the same seed. About 0.3 s."""
     rng = np.random.default_rng([seed, *room.name.encode()])
-    centres = [(bay + 0.5) * BAY_M for bay in range(BAYS)]
-    places = np.array([(x, room.width_m / 2, room.height_m - 0.4) for x in centres])
-    light = Light(places, room.light, ambient=0.2)
+    light = light_of(room)
     quads: list[Quad] = []
     for side in (0, 1):
         fixtures = [room.fixtures[i] for i in rng.permutation(len(room.fixtures))][:BAYS]
@@ -55,8 +53,15 @@ def build(room: Room, seed: int) -> list[Quad]:
     quads += _floor(room, light, rng)
     quads += _ceiling(room, light, rng)
     quads += _frames(room, light, rng)
-    quads += _lamps(room, places)
+    quads += _lamps(room, light.places)
     return quads
+
+
+def light_of(room: Room) -> Light:
+    """A lamp in the middle of every bay."""
+    centres = [(bay + 0.5) * BAY_M for bay in range(BAYS)]
+    places = np.array([(x, room.width_m / 2, room.height_m - 0.4) for x in centres])
+    return Light(places, room.light, ambient=0.2)
 
 
 def _wall(room: Room, length_m: float, rng: Generator) -> Wall:
