@@ -20,7 +20,7 @@ from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import RECORDINGS, Table
 from lakehouse.video.probe import Probe, probe
 
-_CODE = 1
+_CODE = 2
 _ID_LENGTH = 16
 
 

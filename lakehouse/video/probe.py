@@ -4,24 +4,33 @@ The container format is read off the first bytes and pinned: FFmpeg must never g
 from a bucket is a playlist that opens other files. Decoding is `decode`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
-from itertools import islice, pairwise
-from statistics import median
-from typing import BinaryIO
+from io import SEEK_END
+from typing import BinaryIO, cast
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-_HEAD_BYTES = 4096
+from lakehouse.video import timing
+from lakehouse.video.claims import check_claims, is_fragmented
+from lakehouse.video.timing import LONGEST_S, Timing
+
+_SNIFFED_BYTES = 4096
+_HEAD_BYTES = 4 * 2**20
 _TS_PACKET_BYTES = 188
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot"}
 _INDEXED_CONTAINERS = {"mov", "avi"}
-_PACKETS_UNTIL_A_FRAME = 120
-_VARIABLE_FROM = 0.1
+_SEEKABLE_CONTAINERS = {"matroska", "mpegts"}
+# FFmpeg looks for all of a fragmented index at once, unless it is told to stop at the first piece,
+# or where the list of pieces at the end of the file may be used.
+_FIRST_FRAGMENT = {"fflags": "+ignidx"}
+_LISTED_FRAGMENTS = {"use_mfra_for": "pts"}
 _MAX_PIXELS = 8192 * 8192
 
 
@@ -34,9 +43,14 @@ class Probe:
     """Facts about the video stream. Times are in its time base; `duration_s` in seconds.
 
     `width` and `height` are as coded; `rotation_deg` is clockwise, one of 0, 90, 180, 270, and
-    makes the picture upright. `key_frame_interval` is a median in frames, none for a single key
-    frame. `start_time` is what the container
-    claims, in UTC, without a zone.
+    makes the picture upright. `start_time` is what the container claims, in UTC, without a zone.
+
+    `duration_s` is that of the video, whatever else the container holds. `frame_count` is none
+    where only reading the whole file would tell; `frames_missing` of them are named by the index
+    and lie past the end of a file that was cut short. `frame_rate` (a mean),
+    `variable_frame_rate` and `key_frame_interval` (a median in frames, none where fewer than two
+    key frames were seen) are of all frames in MP4, MOV and AVI and in small files of other kinds,
+    and else of the first few seconds.
     """
 
     container: str
@@ -48,21 +62,13 @@ class Probe:
     time_base: Fraction
     start_pts: int
     duration_s: float
-    frame_count: int
+    frame_count: int | None
+    frames_missing: int
     frame_rate: float
     variable_frame_rate: bool
     key_frame_interval: float | None
     has_audio: bool
     start_time: datetime | None
-
-
-@dataclass(frozen=True)
-class _Timing:
-    start_ts: int
-    span: int
-    frame_count: int
-    variable: bool
-    key_frame_interval: float | None
 
 
 def sniff_container(head: bytes) -> str:
@@ -83,11 +89,33 @@ def sniff_container(head: bytes) -> str:
     raise ProbeError("not a video: neither MP4/MOV, Matroska/WebM, AVI nor MPEG-TS")
 
 
-def open_container(source: BinaryIO, container: str) -> InputContainer:
-    """The file, from its first byte, opened with the pinned format. Raises ProbeError."""
-    source.seek(0)
+class _AsItComes:
+    """A source of which a read gives what is at hand: FFmpeg asks again if it needs more, and
+    nothing is fetched past what it needs."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self.read = getattr(source, "read1", source.read)
+        self.seek = source.seek
+        self.tell = source.tell
+
+
+def open_container(
+    source: BinaryIO, container: str, options: dict[str, str] | None = None
+) -> InputContainer:
+    """The file, from its first byte, opened with the pinned format. Raises ProbeError.
+
+    `options` are FFmpeg's, for its demuxer.
+    """
     try:
-        return av.open(source, mode="r", format=container, metadata_errors="replace")
+        check_claims(source, container)
+        source.seek(0)
+        return av.open(
+            cast(BinaryIO, _AsItComes(source)),
+            mode="r",
+            format=container,
+            options=options,
+            metadata_errors="replace",
+        )
     except (FFmpegError, ValueError, MemoryError) as error:
         raise ProbeError(f"cannot be opened as {container}: {_reason(error)}") from error
 
@@ -95,6 +123,8 @@ def open_container(source: BinaryIO, container: str) -> InputContainer:
 def video_stream(container: InputContainer) -> VideoStream:
     """The first stream of moving pictures. Raises ProbeError if there is none."""
     for stream in container.streams.video:
+        if stream.disposition & Disposition.attached_pic:
+            continue
         if stream.codec_context is None:
             raise ProbeError("the video stream's codec is unknown")
         return stream
@@ -104,12 +134,15 @@ def video_stream(container: InputContainer) -> VideoStream:
 def probe(source: BinaryIO) -> Probe:
     """Read what a file is. `source` is seekable. Raises ProbeError with what is wrong.
 
-    MP4, MOV and AVI carry an index, so only it and the first frame are read; the other
-    containers, and indices that contradict their header, are read through once without decoding.
+    Only an index and the first frame are read of MP4, MOV and AVI; of Matroska, MPEG-TS and
+    fragmented MP4 at most some MB at either end, if there are Cues, or a list of the fragments.
+    Other files, and those whose index contradicts their header, are read through, undecoded.
     """
     source.seek(0)
-    name = sniff_container(source.read(_HEAD_BYTES))
-    with open_container(source, name) as container:
+    name = sniff_container(source.read(_SNIFFED_BYTES))
+    fragmented = name == "mov" and is_fragmented(source)
+    options = _FIRST_FRAGMENT if fragmented else None
+    with open_container(source, name, options) as container:
         stream = video_stream(container)
         context = stream.codec_context
         if not (context.width > 0 and context.height > 0):
@@ -118,112 +151,78 @@ def probe(source: BinaryIO) -> Probe:
             raise ProbeError(f"a picture size of {context.width} x {context.height} is refused")
         if not stream.time_base:
             raise ProbeError("the video stream has no time base")
-        timing = _timing(container, stream)
-        rotation_deg = _rotation(container, stream)
-        seconds = timing.span * stream.time_base
+        times, frame = _timing(source, name, fragmented, container, stream)
+        duration_s = times.span * stream.time_base
+        if duration_s > LONGEST_S:
+            raise ProbeError(f"its frames lie {duration_s // 86_400} days apart, which is refused")
         return Probe(
             container=name,
             codec=stream.codec.canonical_name,
             pixel_format=context.pix_fmt or "unknown",
             width=context.width,
             height=context.height,
-            rotation_deg=rotation_deg,
+            rotation_deg=_rotation(frame),
             time_base=stream.time_base,
-            start_pts=timing.start_ts,
-            duration_s=float(seconds),
-            frame_count=timing.frame_count,
-            frame_rate=float(timing.frame_count / seconds),
-            variable_frame_rate=timing.variable,
-            key_frame_interval=timing.key_frame_interval,
+            start_pts=times.start,
+            duration_s=float(duration_s),
+            frame_count=times.frame_count,
+            frames_missing=times.frames_missing,
+            frame_rate=float(times.frame_rate / stream.time_base),
+            variable_frame_rate=times.is_variable,
+            key_frame_interval=times.key_frame_interval,
             has_audio=bool(container.streams.audio),
             start_time=_start_time(container),
         )
 
 
-def _timing(container: InputContainer, stream: VideoStream) -> _Timing:
-    timestamps, keys = _indexed(container, stream)
-    # An AVI that was never closed has no index; FFmpeg then lists the one packet that it has read.
-    if len(timestamps) < 2 or not _agrees(timestamps, stream):
-        timestamps, keys = _demuxed(container, stream)
-    if not timestamps:
+def _timing(
+    source: BinaryIO, name: str, fragmented: bool, container: InputContainer, stream: VideoStream
+) -> tuple[Timing, VideoFrame | None]:
+    """The timing, from as little as tells it, and the first frame that decodes near the start."""
+    if name in _INDEXED_CONTAINERS and not fragmented:
+        found = _from_index(source, stream)
+        if found:
+            head = timing.read_head(container, stream, until_byte=0)
+            if name == "avi" and head.packets:
+                # It states decoding times only, of which FFmpeg makes these.
+                found = replace(found, start=min(packet.pts for packet in head.packets))
+            return found, head.frame
+    head = timing.read_head(container, stream, _HEAD_BYTES)
+    if not head.packets:
         raise ProbeError("the video stream has no frames")
-    deltas = _deltas(timestamps)
-    span = _span(timestamps, stream)
-    if stream.duration and _agrees(timestamps, stream):
-        span = stream.duration
-    # The last delta is left out: the final frame's duration is often padded.
-    body = deltas[:-1] or deltas
-    return _Timing(
-        start_ts=stream.start_time if stream.start_time is not None else min(timestamps),
-        span=max(span, 1),
-        frame_count=len(timestamps),
-        variable=bool(body) and max(body) - min(body) > max(_VARIABLE_FROM * median(body), 1),
-        key_frame_interval=median(b - a for a, b in pairwise(keys)) if len(keys) > 1 else None,
-    )
+    if head.is_whole:
+        return timing.from_packets(stream, head.packets), head.frame
+    end = None
+    if fragmented:
+        with open_container(source, name, _LISTED_FRAGMENTS) as listed:
+            again = video_stream(listed)
+            if again.start_time == stream.start_time:
+                end = timing.read_end(listed, again, head)
+    elif name in _SEEKABLE_CONTAINERS:
+        end = timing.read_end(container, stream, head)
+    if end is not None:
+        return timing.from_ends(stream, head, end), head.frame
+    with open_container(source, name) as whole:
+        again = video_stream(whole)
+        found = _from_index(source, again) if name in _INDEXED_CONTAINERS else None
+        found = found or timing.from_packets(again, timing.read_all(whole, again))
+    return found, head.frame
 
 
-def _deltas(timestamps: list[int]) -> list[int]:
-    return [after - before for before, after in pairwise(sorted(timestamps)) if after > before]
+def _from_index(source: BinaryIO, stream: VideoStream) -> Timing | None:
+    file_bytes = source.seek(0, SEEK_END)
+    if len(stream.index_entries) > file_bytes:
+        raise ProbeError("its index names more frames than the file has bytes")
+    found = timing.from_index(stream, file_bytes)
+    if found and found.frames_missing == found.frame_count:
+        raise ProbeError("the file ends before its first frame: it was cut short")
+    return found
 
 
-def _typical_delta(timestamps: list[int], stream: VideoStream) -> int:
-    deltas = _deltas(timestamps)
-    return round(median(deltas)) if deltas else stream.duration or _one_frame(stream)
-
-
-def _span(timestamps: list[int], stream: VideoStream) -> int:
-    return max(timestamps) - min(timestamps) + _typical_delta(timestamps, stream)
-
-
-def _agrees(timestamps: list[int], stream: VideoStream) -> bool:
-    """Whether the header's duration, where it states one, is that of these packets."""
-    if not stream.duration:
-        return True
-    slack = 2 * _typical_delta(timestamps, stream)
-    return abs(stream.duration - _span(timestamps, stream)) <= slack
-
-
-def _indexed(container: InputContainer, stream: VideoStream) -> tuple[list[int], list[int]]:
-    if container.format.name.split(",")[0] not in _INDEXED_CONTAINERS:
-        return [], []
-    entries = [entry for entry in stream.index_entries if not entry.is_discard]
-    keys = [number for number, entry in enumerate(entries) if entry.is_keyframe]
-    return [entry.timestamp for entry in entries], keys
-
-
-def _demuxed(container: InputContainer, stream: VideoStream) -> tuple[list[int], list[int]]:
-    timestamps: list[int] = []
-    keys: list[int] = []
-    try:
-        for packet in container.demux(stream):
-            timestamp = packet.pts if packet.pts is not None else packet.dts
-            if packet.size and timestamp is not None:
-                if packet.is_keyframe:
-                    keys.append(len(timestamps))
-                timestamps.append(timestamp)
-    except FFmpegError as error:
-        if not timestamps:
-            raise ProbeError(f"no packet can be read: {_reason(error)}") from error
-    return timestamps, keys
-
-
-def _one_frame(stream: VideoStream) -> int:
-    rate = stream.average_rate or Fraction(25)
-    assert stream.time_base is not None
-    return max(1, round(1 / (rate * stream.time_base)))
-
-
-def _rotation(container: InputContainer, stream: VideoStream) -> int:
-    """Clockwise degrees to upright, from the first frame: only frames carry the display matrix."""
-    try:
-        container.seek(0)
-        for packet in islice(container.demux(stream), _PACKETS_UNTIL_A_FRAME):
-            for frame in packet.decode():
-                counterclockwise = frame.rotation
-                return -counterclockwise % 360 if counterclockwise % 90 == 0 else 0
-    except FFmpegError:
-        pass  # the decode pass reports damage with its position
-    return 0
+def _rotation(frame: VideoFrame | None) -> int:
+    """Clockwise degrees to upright; only frames carry the display matrix."""
+    counterclockwise = frame.rotation if frame else 0
+    return -counterclockwise % 360 if counterclockwise % 90 == 0 else 0
 
 
 def _start_time(container: InputContainer) -> datetime | None:
