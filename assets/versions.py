@@ -4,6 +4,7 @@ import dagster as dg
 
 from lakehouse.settings import load_settings
 from lakehouse.stages.chain import versions_of
+from lakehouse.stages.clips import profiles_version
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
@@ -24,5 +25,11 @@ get through."""
 
 
 def code_version(family: str) -> str:
-    """The versions of a family's stages as one: a changed prompt shows its partitions as stale."""
-    return " ".join(versions_of(family, load_settings()))
+    """The versions of a family's stages as one: a changed prompt shows its partitions as stale.
+
+    Profiles are no part of a stage's version, since they count camera by camera, but a change of
+    them has to be looked at too.
+    """
+    settings = load_settings()
+    profiles = [profiles_version(settings.clips)] if family == "clips" else []
+    return " ".join([*versions_of(family, settings), *profiles])

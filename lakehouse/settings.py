@@ -25,6 +25,9 @@ SETTINGS_VARIABLE = "LAKEHOUSE_SETTINGS"
 DEFAULT_SETTINGS_FILE = "lakehouse.toml"
 _PREFIX = "LAKEHOUSE_"
 
+Profile = Literal["exact", "thrifty", "preview"]
+"""How much of a recording is decoded: every frame; all but stand-still; key frames only."""
+
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
@@ -42,9 +45,46 @@ class S3Settings(_Group):
     """`virtual` puts the bucket's name into the host name, as Volcano TOS requires."""
 
 
+class StateSettings(_Group):
+    """When footage counts as dark, covered, blurred or still, in the units of the signals.
+
+    Each state is entered at one level and left at another, so that a signal near a level doesn't
+    chop the footage.
+    """
+
+    min_state_s: float = Field(default=1.2, gt=0)
+    """A state whose samples span less belongs to the state before it."""
+    dark_from: float = 0.8
+    """Darkness, 0 to 1."""
+    dark_until: float = 0.72
+    covered_from: float = 6.0
+    """Texture, in levels: below it a picture that isn't dark shows hardly anything."""
+    covered_until: float = 9.0
+    blurred_from: float = 0.33
+    """Sharpness, 0 to 1."""
+    blurred_until: float = 0.4
+    still_from: float = 0.8
+    """Motion, in levels: below it camera and scene stand."""
+    still_until: float = 1.6
+
+    @model_validator(mode="after")
+    def _a_state_is_left_beyond_where_it_is_entered(self) -> Self:
+        for state in ("covered", "blurred", "still"):
+            if getattr(self, f"{state}_until") < getattr(self, f"{state}_from"):
+                raise ValueError(f"{state}_until must be at least {state}_from")
+        if self.dark_until > self.dark_from:
+            raise ValueError("dark_until must be at most dark_from")
+        return self
+
+
 class ClipSettings(_Group):
     """How a recording is cut into clips, and which frames are kept. A change re-decodes."""
 
+    profile: Profile = "exact"
+    """`exact` decodes every frame, `thrifty` leaves out stand-still, `preview` all but the key
+    frames: a first look for a tenth of the cost."""
+    profile_by_camera: dict[str, Profile] = {}
+    """Another profile for some cameras, by `robot-camera`."""
     detector: Literal["content", "adaptive", "histogram", "hash", "threshold"] = "content"
     """Which of PySceneDetect's detectors finds the shot boundaries, with its own defaults."""
     detector_threshold: float | None = None
@@ -56,9 +96,14 @@ class ClipSettings(_Group):
     frames_per_clip: int = Field(default=8, ge=1, le=256)
     frame_longest_px: int = Field(default=640, ge=64, le=8192)
     jpeg_quality: int = Field(default=85, ge=1, le=100)
-    sample_interval_s: float = Field(default=0.4, gt=0)
+    sample_interval_s: float = Field(default=0.5, gt=0)
     """Signals are measured this often; kept frames are chosen among these samples, so that a clip
     shorter than `frames_per_clip` intervals has fewer frames."""
+    states: StateSettings = StateSettings()
+
+    def profile_of(self, camera: str) -> Profile:
+        """The profile that a camera's recordings are decoded with."""
+        return self.profile_by_camera.get(camera, self.profile)
 
     @model_validator(mode="after")
     def _a_divided_shot_never_yields_a_short_clip(self) -> Self:
@@ -77,7 +122,7 @@ class Thresholds(_Group):
     max_over_exposed: float = 0.5
     min_sharpness: float = 0.35
     max_noise: float = 10.0
-    max_stillness: float = 0.9
+    max_stillness: float = 0.7
     min_texture: float = 6.0
 
 

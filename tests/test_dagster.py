@@ -29,7 +29,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
     file = tmp_path / "lakehouse.toml"
     clips = "\n".join(
         f"{name} = {json.dumps(value)}"
-        for name, value in site.settings.clips.model_dump(exclude_none=True).items()
+        for name, value in site.settings.clips.model_dump(exclude_defaults=True).items()
     )
     file.write_text(
         f'bucket = "{site.settings.bucket}"\nlake = "{site.settings.lake}"\n[clips]\n{clips}\n'

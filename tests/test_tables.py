@@ -60,6 +60,7 @@ def clips_of(
                 "start_frame": number,
                 "end_frame": number + 1,
                 "boundary": "start",
+                "profile": "exact",
                 "status": "kept",
                 "frames_hash": "",
             },

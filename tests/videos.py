@@ -26,6 +26,7 @@ _FAST = {
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=1"},
 }
 _BITS, _BIT_PX = 8, 8
+_TS_PACKET_BYTES = 188
 
 
 class Pipe(io.RawIOBase):
@@ -153,3 +154,51 @@ def _tone(number: int, count: int, sound: AudioStream) -> av.AudioFrame:
     frame = av.AudioFrame.from_ndarray(samples[None], "fltp", "mono")
     frame.sample_rate, frame.pts = AUDIO_RATE, number * count
     return av.AudioResampler(format=sound.format.name).resample(frame)[0]
+
+
+def walked(
+    *stretches: tuple[str, float],
+    frame_rate: int = 10,
+    width: int = 160,
+    height: int = 96,
+    noise: float = 0.5,
+) -> Iterator[Picture]:
+    """Seconds on the way along a textured wall, with sensor noise: `walk` on, or stand `still`.
+
+    Standing, a small thing may cross the view (`passer`), or the camera is somewhere else at once
+    (`elsewhere`). `dim` walks on while the light fades to the fifth that is left in the `dark`, and
+    `dawn` as it comes back.
+    """
+    random = np.random.default_rng(7)
+    wall = (texture(7, 8 * width, height) // 2 + 64).astype(np.uint8)
+    place = 0
+    for name, length_s in stretches:
+        count = round(length_s * frame_rate)
+        for number in range(count):
+            place += 2 * (name in {"walk", "dim", "dark", "dawn"})
+            view = np.roll(wall, -place, axis=1)[:, :width].astype(np.float32)
+            if name == "elsewhere":
+                view = 255 - view
+            if name == "passer":
+                left = 2 * number % (width - 12)
+                view[height // 2 : height // 2 + 12, left : left + 12] = 230
+            done = number / count
+            view *= {"dim": 1 - 0.8 * done, "dark": 0.2, "dawn": 0.2 + 0.8 * done}.get(name, 1)
+            view += random.normal(0, noise, view.shape)
+            yield view.clip(0, 255).astype(np.uint8)
+
+
+def with_lost_stretch(data: bytes, first: int, count: int) -> bytes:
+    """A video in which so many packets are overwritten; in MPEG-TS, their headers too."""
+    is_ts = data[0] == 0x47
+    with av.open(io.BytesIO(data), "r", format="mpegts" if is_ts else "mov") as movie:
+        packets = [packet for packet in movie.demux(video=0) if packet.size]
+    places = [packet.pos for packet in packets]
+    assert all(place is not None for place in places)
+    if not is_ts:
+        return with_damaged_packets(data, range(first, first + count))
+    start, end = cast(int, places[first]), cast(int, places[first + count])
+    # A continuity counter of 4 bits tells that something is missing, but for a multiple of 16.
+    counted = [at for at in range(start, end, _TS_PACKET_BYTES) if data[at + 2] == data[start + 2]]
+    end = end if len(counted) % 16 else counted[-1]
+    return data[:start] + b"\xff" * (end - start) + data[end:]

@@ -37,6 +37,7 @@ _PARTITION = (
     pa.field("day", pa.date32(), nullable=False),
     pa.field("camera", pa.string(), nullable=False),  # robot-camera
 )
+_PTS_RANGE = pa.struct([("start_pts", pa.int64()), ("end_pts", pa.int64())])
 _SIGNAL_FIELDS = tuple(pa.field(name, pa.float32()) for name in SIGNALS)
 
 
@@ -103,7 +104,16 @@ CLIPS = Table(
             pa.field("end_s", pa.float64(), nullable=False),
             pa.field("start_frame", pa.int64(), nullable=False),  # decoded frames before the clip
             pa.field("end_frame", pa.int64(), nullable=False),
-            pa.field("boundary", pa.string(), nullable=False),  # start, cut, length or damage
+            # Why it starts: start, cut, size, length, damage, or the state that begins.
+            pa.field("boundary", pa.string(), nullable=False),
+            pa.field("state", pa.string()),  # moving, dark, covered, blurred, still; null: unknown
+            pa.field("profile", pa.string(), nullable=False),  # exact, thrifty, preview
+            # Where pictures were left out on purpose, and how many; null where nobody counted.
+            pa.field(
+                "left_out",
+                pa.list_(pa.struct([("start_pts", pa.int64()), ("end_pts", pa.int64())])),
+            ),
+            pa.field("frames_left_out", pa.int64()),
             pa.field("status", pa.string(), nullable=False),  # kept, too_short, failed
             pa.field("error", pa.string()),
             pa.field("samples", pa.list_(pa.struct([("pts", pa.int64()), *_SIGNAL_FIELDS]))),
@@ -128,6 +138,7 @@ FRAMES = Table(
             pa.field("width", pa.int32(), nullable=False),  # upright
             pa.field("height", pa.int32(), nullable=False),
             pa.field("jpeg", pa.large_binary(), nullable=False),
+            pa.field("profile", pa.string(), nullable=False),
             *_SIGNAL_FIELDS,
             *PROVENANCE,
         ]

@@ -1,68 +1,157 @@
-"""Every picture of a stream once, in order, whatever is damaged.
+"""Pictures out of packets, whatever is damaged: all of a stream, or its key frames.
 
-What is done with the pictures belongs to `one_pass`.
+A part of a stream is `parts`; leaving out what shows nothing new, `thrift`; what is done with the
+pictures, `one_pass`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.index import IndexEntry
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from lakehouse.video.packets import (
+    Damage,
+    VideoPacket,
+    indexed_key_frames,
+    read_packets,
+    seek_to_key_frame,
+)
 
-@dataclass
-class Damage:
-    """What could not be decoded so far: packets refused, and the first reason."""
-
-    packets: int = 0
-    first_error: str | None = None
-
-    def add(self, error: FFmpegError) -> None:
-        """Count one refused packet."""
-        self.packets += 1
-        self.first_error = self.first_error or error.strerror or str(error)
+_PREVIEW_SHARE = 0.12
 
 
-@dataclass
-class Decoder:
-    """Iterates once over the frames of `stream`; `damage` grows while it does.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame of the stream, in ticks; `frame` is none where its picture was left out on purpose.
 
-    Each packet is decoded on its own, so one bad packet costs its own frames only. The pts of
-    what is yielded strictly increase: containers without a usable clock are given one tick more.
-    With several threads, damage at the very end also costs the few frames that are in flight
-    then: PyAV gives up emptying the decoder at the first error.
+    `pts` is none, and `duration` 0, where the container states none.
     """
 
-    container: InputContainer
-    stream: VideoStream
-    threads: int
-    damage: Damage = field(default_factory=Damage)
+    pts: int | None
+    frame: VideoFrame | None
+    duration: int = 0
 
-    def frames(self) -> Iterator[tuple[int, VideoFrame]]:
-        """Pairs of pts, in the stream's time base, and frame."""
-        self.stream.codec_context.thread_count = self.threads
-        self.stream.thread_type = "AUTO" if self.threads > 1 else "NONE"
-        last_pts: int | None = None
-        for frame in self._decoded():
-            pts = frame.pts
-            if last_pts is not None and (pts is None or pts <= last_pts):
-                pts = last_pts + 1
-            last_pts = pts if pts is not None else self.stream.start_time or 0
-            yield last_pts, frame
 
-    def _decoded(self) -> Iterator[VideoFrame]:
-        packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except FFmpegError as error:
-                self.damage.add(error)
-                return
-            if packet is None:
-                return
-            try:
-                yield from packet.decode()
-            except FFmpegError as error:
-                self.damage.add(error)
+def decode(packet: VideoPacket, damage: Damage) -> Iterator[Decoded]:
+    """The frames that come out when this packet goes in; a refused or incomplete one is
+    counted in `damage`."""
+    try:
+        frames = packet.decode()
+    except FFmpegError as error:
+        damage.add(error)
+        return
+    if packet.is_corrupt:  # an MPEG-TS shows its losses only here
+        damage.add("packets are incomplete")
+    for frame in frames:
+        yield Decoded(frame.pts, frame, frame.duration or 0)
+
+
+def drain(stream: VideoStream, damage: Damage) -> Iterator[Decoded]:
+    """The frames that the decoder still holds; afterwards it must be fed a key frame."""
+    context = stream.codec_context
+    try:
+        for frame in context.decode(None):
+            yield Decoded(frame.pts, frame, frame.duration or 0)
+    except FFmpegError as error:
+        damage.add(error)
+    context.flush_buffers()
+
+
+def every_frame(
+    container: InputContainer, stream: VideoStream, damage: Damage
+) -> Iterator[Decoded]:
+    """All frames of the stream. One bad packet costs its own frames only."""
+    on_one_thread(stream)
+    for packet in read_packets(container, stream, damage):
+        yield from decode(packet, damage)
+
+
+def spaced_key_frames(
+    container: InputContainer, stream: VideoStream, interval: int
+) -> list[IndexEntry]:
+    """Key frames `interval` ticks apart or more that the index names, if the container has one.
+
+    Where they would make up more than 12 % of the file, some are passed over.
+    """
+    spaced: list[IndexEntry] = []
+    taken_bytes = 0
+    for entry in indexed_key_frames(container, stream):
+        is_due = not spaced or entry.timestamp >= spaced[-1].timestamp + interval
+        is_affordable = taken_bytes <= _PREVIEW_SHARE * entry.pos
+        if is_due and is_affordable and not entry.is_discard:
+            spaced.append(entry)
+            taken_bytes += entry.size
+    return spaced
+
+
+def key_frames_for_groups(
+    container: InputContainer,
+    stream: VideoStream,
+    damage: Damage,
+    *,
+    indexed: Sequence[IndexEntry],
+    interval: int,
+    end_pts: int,
+) -> Iterator[Decoded]:
+    """Key frames that stand for all frames up to the next one, the last up to `end_pts`.
+
+    Of a container with an index, the packets of `indexed` are read and no others; see
+    `spaced_key_frames`. Of others, every packet is read, and key frames less than `interval`
+    ticks after the last one are passed over.
+    """
+    on_one_thread(stream)
+    stream.codec_context.skip_frame = "NONKEY"
+    before: Decoded | None = None
+    if indexed:
+        frames = _sought(container, stream, damage, indexed)
+    else:
+        frames = _passed_by(container, stream, damage, interval)
+    for decoded in frames:
+        if before and before.pts is not None and decoded.pts is not None:
+            before = replace(before, duration=decoded.pts - before.pts)
+        if before:
+            yield before
+        before = decoded
+    if before and before.pts is not None:
+        yield replace(before, duration=max(before.duration, end_pts - before.pts))
+
+
+def _sought(
+    container: InputContainer, stream: VideoStream, damage: Damage, indexed: Sequence[IndexEntry]
+) -> Iterator[Decoded]:
+    # Told to discard other frames itself, FFmpeg gives those of an MP4 the wrong pts.
+    for entry in indexed:
+        try:
+            seek_to_key_frame(container, stream, entry.timestamp)
+        except FFmpegError as error:
+            damage.add(error)
+            continue
+        packet = next(read_packets(container, stream, damage), None)
+        if packet and packet.size and packet.dts == entry.timestamp:
+            yield from decode(packet, damage)
+            yield from drain(stream, damage)
+
+
+def _passed_by(
+    container: InputContainer, stream: VideoStream, damage: Damage, interval: int
+) -> Iterator[Decoded]:
+    due: int | None = None
+    for packet in read_packets(container, stream, damage):
+        if packet.size:
+            if not packet.is_keyframe or packet.is_discard:
+                continue
+            if due is not None and packet.pts is not None and packet.pts < due:
+                continue
+            due = None if packet.pts is None else packet.pts + interval
+        yield from decode(packet, damage)
+
+
+def on_one_thread(stream: VideoStream) -> None:
+    """Parts of a stream side by side cost less than threads within a frame."""
+    if not stream.codec_context.is_open:
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1

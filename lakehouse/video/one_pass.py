@@ -1,32 +1,48 @@
 """The single decode pass: spans, signals and JPEG frames of a recording from one decode of it.
 
-Rows and ids belong to `stages.clips`; what each measurement means to `signals`.
+Which frames are decoded is a profile's choice; how a stream is decoded, looked at and segmented
+is in `decode`, `parts`, `thrift`, `looking` and `segmenting`, put together here.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
-from typing import BinaryIO, cast
+from itertools import islice
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import BinaryIO, Self
 
-import cv2
-import numpy as np
-from av.video.frame import VideoFrame
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
-from lakehouse.settings import ClipSettings
-from lakehouse.video import signals
-from lakehouse.video.content import Picture
-from lakehouse.video.decode import Damage, Decoder
+from lakehouse.settings import ClipSettings, Profile
+from lakehouse.storage.ranged import ReadsAhead
+from lakehouse.video.decode import (
+    Decoded,
+    every_frame,
+    key_frames_for_groups,
+    spaced_key_frames,
+)
+from lakehouse.video.looking import Look, joined, looks_at
+from lakehouse.video.packets import Damage
+from lakehouse.video.parts import CannotSplit, Part, every_frame_of, parts_of
 from lakehouse.video.probe import Probe, open_container, video_stream
-from lakehouse.video.shots import ShotDetector
-from lakehouse.video.signals import Signals
-from lakehouse.video.tiling import Span, Tiler
+from lakehouse.video.sampling import Grid, Sampler
+from lakehouse.video.segmenting import SampledSpan, Segmenter
+from lakehouse.video.shots import ShotDetector, watcher
+from lakehouse.video.thrift import frames_with_news
 
-_UPRIGHT = {
-    90: cv2.ROTATE_90_CLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
+_SHORTEST_PART_S = 10.0
+_PREVIEW_INTERVAL_S = 1.0
+"""Key frames that follow each other faster are passed over in a preview."""
+_PREVIEW_THRESHOLD = 45.0
+"""ContentDetector's score between key frames: seconds apart, one shot changes by up to this."""
+
+OpenSource = Callable[[], BinaryIO]
+_Opened = tuple[BinaryIO, InputContainer, VideoStream]
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,7 @@ class StreamFacts:
     container: str
     time_base: Fraction
     start_pts: int
+    end_pts: int
     frame_rate: float
     rotation_deg: int
 
@@ -46,144 +63,176 @@ def facts_of(probed: Probe) -> StreamFacts:
         container=probed.container,
         time_base=probed.time_base,
         start_pts=probed.start_pts,
+        end_pts=probed.start_pts + round(probed.duration_s / probed.time_base),
         frame_rate=probed.frame_rate,
         rotation_deg=probed.rotation_deg,
     )
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One sampled picture: its signals, and an upright JPEG of `width` x `height` pixels."""
-
-    pts: int
-    signals: Signals
-    jpeg: bytes
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class SampledSpan:
-    """A span with the signals of all its samples, by pts, and the few frames that are kept."""
-
-    span: Span
-    samples: tuple[tuple[int, Signals], ...]
-    frames: tuple[Frame, ...]
-
-
-@dataclass(frozen=True)
 class OnePass:
-    """The result of decoding one recording. `spans` tile its decoded frames; none if no frame."""
+    """The result of decoding one recording. `spans` tile its frames; none if no frame decodes."""
 
     spans: tuple[SampledSpan, ...]
     damage: Damage
 
 
 def run_one_pass(
-    source: BinaryIO, facts: StreamFacts, settings: ClipSettings, threads: int
+    open_source: OpenSource,
+    facts: StreamFacts,
+    settings: ClipSettings,
+    profile: Profile = "exact",
+    workers: int = 1,
 ) -> OnePass:
-    """Decode every frame of the recording once. Raises ProbeError if it can't be opened.
+    """Decode the recording once. Raises ProbeError if it can't be opened.
 
+    `open_source` is called once a worker, for a reader of its own. With several workers, parts of
+    the recording are decoded side by side and the result is the same; only `exact` is split.
     Pictures are dropped as soon as they are measured: memory grows with the frames kept
     (`frames_per_clip` JPEGs a clip), not with the frames decoded.
     """
-    with open_container(source, facts.container) as container:
-        decoder = Decoder(container, video_stream(container), threads)
-        return OnePass(tuple(_spans(decoder, facts, settings)), decoder.damage)
+    one_pass = _Pass(open_source, facts, settings, profile)
+    if workers > 1 and profile == "exact":
+        try:
+            return one_pass.side_by_side(workers)
+        except CannotSplit:
+            pass  # the one decode finds out what is wrong, and where
+    return one_pass.in_one_go()
 
 
-def chosen(frames: Sequence[Frame], count: int) -> tuple[Frame, ...]:
-    """At most `count` of them, spread evenly: the middle one of each of `count` equal parts."""
-    if len(frames) <= count:
-        return tuple(frames)
-    return tuple(frames[(2 * n + 1) * len(frames) // (2 * count)] for n in range(count))
+@dataclass(frozen=True)
+class _Pass:
+    open_source: OpenSource
+    facts: StreamFacts
+    settings: ClipSettings
+    profile: Profile
 
+    @property
+    def detector(self) -> tuple[str, float | None]:
+        """Name and threshold."""
+        if self.profile == "preview":
+            return "content", _PREVIEW_THRESHOLD
+        return self.settings.detector, self.settings.detector_threshold
 
-def _spans(decoder: Decoder, facts: StreamFacts, settings: ClipSettings) -> Iterator[SampledSpan]:
-    ticks_per_s = 1 / facts.time_base
-    shots = ShotDetector(
-        settings.detector, settings.detector_threshold, facts.time_base, facts.frame_rate
-    )
-    tiler = Tiler(
-        min_ticks=ceil(settings.min_clip_s * ticks_per_s),
-        max_ticks=ceil(settings.max_clip_s * ticks_per_s),
-        lag_frames=shots.lag_frames,
-    )
-    sampler = _Sampler(
-        settings, facts.rotation_deg, settings.sample_interval_s * float(ticks_per_s)
-    )
-    end_pts = facts.start_pts
-    for pts, frame in decoder.frames():
-        yield from map(sampler.take, tiler.add_frame(pts))
-        for cut in shots.add_frame(pts, frame):
-            yield from map(sampler.take, tiler.cut(cut))
-        sampler.add_frame(pts, frame)
-        end_pts = pts + (frame.duration or round(ticks_per_s / facts.frame_rate))
-    for cut in shots.finish():
-        yield from map(sampler.take, tiler.cut(cut))
-    yield from map(sampler.take, tiler.finish(end_pts))
+    @property
+    def grid(self) -> Grid:
+        interval = self.settings.sample_interval_s / self.facts.time_base
+        return Grid(self.facts.start_pts, float(interval))
 
+    def in_one_go(self) -> OnePass:
+        damage = Damage()
+        with self._opened() as (source, container, stream):
+            if self.profile == "exact":
+                frames = every_frame(container, stream, damage)
+            elif self.profile == "thrifty":
+                frames = frames_with_news(container, stream, damage)
+            else:
+                frames = self._key_frames(source, container, stream, damage)
+            looks = self._looks(frames, damage, is_part=False)
+            return OnePass(tuple(self._segmented(looks)), damage)
 
-class _Sampler:
-    """Measures a picture every `interval` ticks and hands the samples out span by span."""
+    def side_by_side(self, workers: int) -> OnePass:
+        """Raises CannotSplit unless the parts add up, without any damage, to the whole."""
+        with self._opened() as (_, container, stream):
+            parts = parts_of(container, stream, float(_SHORTEST_PART_S / self.facts.time_base))
+        if len(parts) < 2:
+            raise CannotSplit
+        with _Readers(self._opened) as readers, ThreadPoolExecutor(workers) as pool:
 
-    def __init__(self, settings: ClipSettings, rotation_deg: int, interval: float) -> None:
-        self._settings = settings
-        self._rotation_deg = rotation_deg
-        self._interval = interval
-        self._due: float | None = None
-        self._previous: signals.Gray | None = None
-        self._frames: list[Frame] = []
+            def look_at(part: Part) -> list[Look]:
+                damage = Damage()
+                with readers.reader() as (container, stream):
+                    frames = every_frame_of(container, stream, part, damage)
+                    looks = list(self._looks(frames, damage, is_part=True))
+                if damage.packets:
+                    raise CannotSplit
+                return looks
 
-    def add_frame(self, pts: int, frame: VideoFrame) -> None:
-        """Measure the picture if it is time to."""
-        if self._due is None:
-            self._due = pts
-        if pts < self._due:
-            return
-        # The grid stays where it began unless the stream jumped over a point of it.
-        self._due = max(self._due + self._interval, pts + self._interval / 2)
-        small = _upright(_fit(frame, self._settings.frame_longest_px), self._rotation_deg)
-        luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        measured = signals.measure(luma, self._previous)
-        self._previous = signals.coarse(luma)
-        height, width = luma.shape
-        jpeg = _jpeg(small, self._settings.jpeg_quality)
-        self._frames.append(Frame(pts, measured, jpeg, width, height))
+            looks = joined(_in_order(pool, look_at, parts, workers), self.grid)
+            return OnePass(tuple(self._segmented(looks)), Damage())
 
-    def take(self, span: Span) -> SampledSpan:
-        """The frames of a span that has just become final."""
-        count = sum(frame.pts < span.end_pts for frame in self._frames)
-        frames, self._frames = self._frames[:count], self._frames[count:]
-        if frames:
-            # What precedes the first sample is another clip: no motion of this one.
-            frames[0] = replace(frames[0], signals=replace(frames[0].signals, motion=None))
-        return SampledSpan(
-            span,
-            samples=tuple((frame.pts, frame.signals) for frame in frames),
-            frames=chosen(frames, self._settings.frames_per_clip),
+    def _looks(self, frames: Iterable[Decoded], damage: Damage, *, is_part: bool) -> Iterator[Look]:
+        return looks_at(
+            frames,
+            watcher(*self.detector, is_part=is_part),
+            Sampler(self.grid, self.settings.frame_longest_px, self.facts.rotation_deg),
+            damage,
+            self.facts.start_pts,
         )
 
+    def _segmented(self, looks: Iterable[Look]) -> Iterator[SampledSpan]:
+        facts = self.facts
+        shots = ShotDetector(*self.detector, facts.time_base, facts.frame_rate)
+        frame_ticks = round(1 / (facts.time_base * Fraction(facts.frame_rate)))
+        segmenter = Segmenter(self.settings, self.grid, shots, facts.time_base, frame_ticks)
+        for look in looks:
+            yield from segmenter.add(look)
+        yield from segmenter.finish()
 
-def _fit(frame: VideoFrame, longest_px: int) -> Picture:
-    scale = min(1.0, longest_px / max(frame.width, frame.height))
-    fitted = frame.reformat(
-        width=max(1, round(frame.width * scale)),
-        height=max(1, round(frame.height * scale)),
-        format="bgr24",
-        # FFmpeg's bilinear widens with the scale, so that every pixel counts.
-        interpolation="BILINEAR",
-        threads=1,
+    def _key_frames(
+        self, source: BinaryIO, container: InputContainer, stream: VideoStream, damage: Damage
+    ) -> Iterator[Decoded]:
+        interval = round(_PREVIEW_INTERVAL_S / self.facts.time_base)
+        indexed = spaced_key_frames(container, stream, interval)
+        if isinstance(source, ReadsAhead):
+            source.expect([(entry.pos, entry.pos + entry.size) for entry in indexed])
+        return key_frames_for_groups(
+            container,
+            stream,
+            damage,
+            indexed=indexed,
+            interval=interval,
+            end_pts=self.facts.end_pts,
+        )
+
+    @contextmanager
+    def _opened(self) -> Iterator[_Opened]:
+        with closing(self.open_source()) as source:
+            if self.profile == "preview" and isinstance(source, ReadsAhead):
+                source.expect([(0, 1)])  # from here on nothing is fetched but what is asked for
+            with open_container(source, self.facts.container) as container:
+                yield source, container, video_stream(container)
+
+
+class _Readers:
+    """Open containers, each used by one worker at a time and then by the next that needs one."""
+
+    def __init__(self, opened: Callable[[], AbstractContextManager[_Opened]]) -> None:
+        self._opened = opened
+        self._stack = ExitStack()
+        self._idle: SimpleQueue[tuple[InputContainer, VideoStream]] = SimpleQueue()
+        self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def reader(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+        try:
+            reader = self._idle.get_nowait()
+        except Empty:
+            with self._lock:
+                _, container, stream = self._stack.enter_context(self._opened())
+            reader = container, stream
+        yield reader
+        self._idle.put(reader)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Part], list[Look]], parts: list[Part], ahead: int
+) -> Iterator[list[Look]]:
+    """The results of all parts, at most `ahead` of them waiting to be taken."""
+    waiting = iter(parts)
+    running: deque[Future[list[Look]]] = deque(
+        pool.submit(work, part) for part in islice(waiting, ahead + 1)
     )
-    return cast(Picture, fitted.to_ndarray())
-
-
-def _upright(picture: Picture, rotation_deg: int) -> Picture:
-    turn = _UPRIGHT.get(rotation_deg)
-    return picture if turn is None else cv2.rotate(picture, turn)
-
-
-def _jpeg(picture: Picture, quality: int) -> bytes:
-    done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done, "libjpeg refuses no 8-bit picture"
-    return np.asarray(encoded).tobytes()
+    try:
+        while running:
+            yield running.popleft().result()
+            running.extend(pool.submit(work, part) for part in islice(waiting, 1))
+    finally:
+        for future in running:
+            future.cancel()

@@ -1,0 +1,155 @@
+"""The rows of one recording: clips that tile it, and their frames.
+
+Every second that was promised is in a clip: what could not be decoded is a failed one. Deciding
+which recordings are decoded, and how, belongs to `clips`.
+"""
+
+from dataclasses import asdict
+from fractions import Fraction
+from typing import Any
+
+from lakehouse.settings import Profile
+from lakehouse.tables.fingerprint import fingerprint
+from lakehouse.tables.partition import Partition
+from lakehouse.video.one_pass import OnePass
+from lakehouse.video.segmenting import SampledSpan
+from lakehouse.video.tiling import Span
+
+_MISSING_FROM_FRAMES = 1.5
+"""Footage is missing where this many frame durations separate header and decoded frames."""
+
+
+class RecordingRows:
+    """Collects the rows of one recording, from its first to its last promised frame."""
+
+    def __init__(
+        self, partition: Partition, recording: dict[str, Any], profile: Profile, min_clip_s: float
+    ) -> None:
+        self._ids = {
+            "recording_id": recording["recording_id"],
+            "day": partition.day,
+            "camera": partition.camera,
+            "profile": profile,
+        }
+        self._recording = recording
+        self._min_clip_s = min_clip_s
+        self.clips: list[dict[str, Any]] = []
+        self.frames: list[dict[str, Any]] = []
+        self.error: str | None = None
+        """The first error among the clips."""
+
+    def add(self, result: OnePass) -> None:
+        """Rows of all spans, and of what is missing before, between and after them."""
+        reason = result.damage.first_error
+        if not result.spans:
+            self.add_failed(0.0, self._promised_s, reason or "no frame decodes")
+            return
+        first, last = result.spans[0].span, result.spans[-1].span
+        start_s, end_s = self._seconds(first.start_pts), self._seconds(last.end_pts)
+        missing = _MISSING_FROM_FRAMES / self._recording["frame_rate"]
+        short = reason or "the file holds less than its header says"
+        if start_s > missing:
+            error = f"{start_s:.3f} s at the start do not decode: {short}"
+            self.add_failed(0.0, start_s, error)
+        for sampled in result.spans:
+            if sampled.span.is_lost:
+                self._add_lost(sampled.span, short)
+            else:
+                self._add_span(sampled)
+        if self._promised_s - end_s > missing:
+            error = f"{self._promised_s - end_s:.3f} s at the end do not decode: {short}"
+            self._add_without_frames("tail", end_s, self._promised_s, error, last.end_frame)
+
+    def add_failed(self, start_s: float, end_s: float, error: str) -> None:
+        """A span from the start on without a single decoded frame."""
+        self._add_without_frames("head", start_s, end_s, error, 0)
+
+    @property
+    def _promised_s(self) -> float:
+        return self._recording["duration_s"] or 0.0
+
+    def _add_lost(self, span: Span, reason: str) -> None:
+        start_s, end_s = self._seconds(span.start_pts), self._seconds(span.end_pts)
+        error = f"{end_s - start_s:.3f} s from {start_s:.3f} s on do not decode: {reason}"
+        place = f"lost-{span.start_frame:07d}"
+        self._add_without_frames(place, start_s, end_s, error, span.start_frame)
+
+    def _add_without_frames(
+        self, place: str, start_s: float, end_s: float, error: str, frame: int
+    ) -> None:
+        self.error = self.error or error
+        self.clips.append(
+            {
+                **self._ids,
+                "clip_id": f"{self._recording['recording_id']}-{place}",
+                "start_pts": self._pts(start_s),
+                "end_pts": self._pts(end_s),
+                "start_s": start_s,
+                "end_s": end_s,
+                "start_frame": frame,
+                "end_frame": frame,
+                "boundary": "start" if place == "head" else "damage",
+                "state": None,
+                "left_out": [],
+                "frames_left_out": 0,
+                "status": "failed",
+                "error": error,
+                "samples": [],
+                "frames_hash": fingerprint(),
+            }
+        )
+
+    def _add_span(self, sampled: SampledSpan) -> None:
+        span = sampled.span
+        # Exact: the difference of two rounded times may fall short of a clip that is just enough.
+        length_s = (span.end_pts - span.start_pts) * time_base_of(self._recording)
+        clip_id = f"{self._recording['recording_id']}-{span.start_frame:07d}"
+        is_preview = self._ids["profile"] == "preview"
+        self.clips.append(
+            {
+                **self._ids,
+                "clip_id": clip_id,
+                "start_pts": span.start_pts,
+                "end_pts": span.end_pts,
+                "start_s": self._seconds(span.start_pts),
+                "end_s": self._seconds(span.end_pts),
+                "start_frame": span.start_frame,
+                "end_frame": span.end_frame,
+                "boundary": span.boundary,
+                "state": sampled.state,
+                "left_out": [{"start_pts": a, "end_pts": b} for a, b in sampled.left_out],
+                "frames_left_out": None if is_preview else sampled.frames_left_out,
+                "status": "kept" if length_s >= self._min_clip_s else "too_short",
+                "error": None,
+                "samples": [{"pts": pts, **asdict(signals)} for pts, signals in sampled.samples],
+                "frames_hash": fingerprint([(f.pts, fingerprint(f.jpeg)) for f in sampled.frames]),
+            }
+        )
+        self.frames.extend(
+            {
+                **self._ids,
+                "frame_id": f"{clip_id}-{frame.number:03d}",
+                "clip_id": clip_id,
+                "pts": frame.pts,
+                "time_s": self._seconds(frame.pts),
+                "width": frame.width,
+                "height": frame.height,
+                "jpeg": frame.jpeg,
+                **asdict(frame.signals),
+            }
+            for frame in sampled.frames
+        )
+
+    def _seconds(self, pts: int) -> float:
+        return float((pts - self._recording["start_pts"]) * time_base_of(self._recording))
+
+    def _pts(self, seconds: float) -> int | None:
+        if self._recording["start_pts"] is None:
+            return None
+        ticks = round(seconds / float(time_base_of(self._recording)))
+        return int(self._recording["start_pts"]) + ticks
+
+
+def time_base_of(recording: dict[str, Any]) -> Fraction:
+    """Seconds a tick."""
+    return Fraction(recording["time_base_num"], recording["time_base_den"])

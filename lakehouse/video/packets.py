@@ -1,0 +1,96 @@
+"""A stream's packets in decoding order, and the groups of pictures that they form.
+
+Reading and grouping belong here. Which packets are decoded is decided in `decode`, `parts` and
+`thrift`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.index import IndexEntry
+from av.packet import Packet
+from av.stream import Discard
+from av.video.stream import VideoStream
+
+from lakehouse.video.key_frames import is_true_key_frame
+
+_MOST_PACKETS = 600
+_MOST_BYTES = 64 * 2**20
+
+VideoPacket: TypeAlias = "Packet[VideoStream]"
+
+
+@dataclass
+class Damage:
+    """What could not be decoded so far: packets refused or incomplete, and the first reason."""
+
+    packets: int = 0
+    first_error: str | None = None
+
+    def add(self, error: FFmpegError | IndexError | str) -> None:
+        """Count one packet."""
+        self.packets += 1
+        reason = getattr(error, "strerror", None) or str(error)
+        self.first_error = self.first_error or reason
+
+
+def read_packets(
+    container: InputContainer, stream: VideoStream, damage: Damage
+) -> Iterator[VideoPacket]:
+    """The stream's packets from where the container stands, other streams passed over.
+
+    The last one is empty: it makes the decoder give out what it holds back. A container that
+    can't be read on ends early, and `damage` says so.
+    """
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (FFmpegError, IndexError) as error:
+            # An IndexError is PyAV's own: it stumbles over streams that appear in mid-file.
+            damage.add(error)
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def indexed_key_frames(container: InputContainer, stream: VideoStream) -> list[IndexEntry]:
+    """The key frames that an MP4's or MOV's index names, in decoding order, which is what their
+    timestamps are of; none of other containers."""
+    if not container.format.name.startswith("mov"):
+        return []
+    return [entry for entry in stream.index_entries if entry.is_keyframe]
+
+
+def seek_to_key_frame(container: InputContainer, stream: VideoStream, dts: int) -> None:
+    """Go where the next packet is the key frame of this dts. Raises FFmpegError.
+
+    Broken indexes lead elsewhere, so that the packet's dts is still to be compared.
+    """
+    # Backwards, FFmpeg takes it for a pts, and stops a key frame early if frames are reordered.
+    container.seek(dts, stream=stream, backward=False)
+
+
+def groups_of_pictures(packets: Iterator[VideoPacket]) -> Iterator[list[VideoPacket]]:
+    """The packets in groups that each start with a true key frame.
+
+    Bounded: what comes after 600 packets or 64 MiB without one is a group that doesn't.
+    """
+    group: list[VideoPacket] = []
+    size_bytes = 0
+    for packet in packets:
+        full = len(group) == _MOST_PACKETS or size_bytes > _MOST_BYTES
+        if group and (full or is_true_key_frame(packet)):
+            yield group
+            group, size_bytes = [], 0
+        group.append(packet)
+        size_bytes += packet.size
+    if group:
+        yield group
