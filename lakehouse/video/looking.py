@@ -15,6 +15,9 @@ from lakehouse.video.parts import CannotSplit
 from lakehouse.video.sampling import Grid, Sample, Sampler
 from lakehouse.video.shots import Sight, Watcher, join
 
+_BURST_FRAMES = 8
+_BURST_BYTES = 24 * 2**20
+
 
 @dataclass(slots=True)
 class Look:
@@ -37,8 +40,8 @@ def looks_at(
     waiting: deque[Look] = deque()
     picture: Picture | None = None
     pts: int | None = None
-    lost = damage.packets
-    for decoded in frames:
+    known_lost = damage.packets
+    for decoded, lost in _in_bursts(frames, damage):
         stated = start_pts if pts is None and decoded.pts is None else decoded.pts
         pts = stated if pts is None or (stated is not None and stated > pts) else pts + 1
         assert pts is not None
@@ -54,14 +57,32 @@ def looks_at(
                 (frame.width, frame.height),
                 sight,
                 sampler.add(pts, frame),
-                damage.packets - lost,
+                lost - known_lost,
             )
-            lost = damage.packets
+            known_lost = lost
         waiting.append(look)
         if len(waiting) > watcher.delay_frames:
             yield waiting.popleft()
     watcher.finish()
     yield from waiting
+
+
+def _in_bursts(frames: Iterable[Decoded], damage: Damage) -> Iterator[tuple[Decoded, int]]:
+    """The frames, a few decoded at a time, each with the packets refused until then.
+
+    Decoder and looks evict each other from the processor's caches: taking turns frame by frame
+    costs a look twice the time.
+    """
+    burst: list[tuple[Decoded, int]] = []
+    size_bytes = 0
+    for decoded in frames:
+        burst.append((decoded, damage.packets))
+        if decoded.frame:
+            size_bytes += sum(plane.buffer_size for plane in decoded.frame.planes)
+        if size_bytes >= _BURST_BYTES or len(burst) == _BURST_FRAMES:
+            yield from burst
+            burst, size_bytes = [], 0
+    yield from burst
 
 
 def joined(parts: Iterable[list[Look]], grid: Grid) -> Iterator[Look]:
