@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from scenedetect import ContentDetector
 
 from lakehouse.video.content import (
@@ -60,7 +61,9 @@ def soft(seed: int, width: int, height: int) -> Picture:
 def test_the_exact_score_is_that_of_pyscenedetect(pixel_format: str, size: tuple[int, int]) -> None:
     frames = list(frames_of((texture(seed, *size) for seed in (1, 2)), pixel_format))
     detector = ContentDetector()
-    theirs = [detector._calculate_frame_score(None, scaled(frame)) for frame in frames]
+    theirs = [
+        detector._calculate_frame_score(None, scaled(frame, VideoReformatter())) for frame in frames
+    ]
     assert exact_score(*glances(frames)) == pytest.approx(theirs[1], abs=1e-9)
 
 

@@ -432,7 +432,7 @@ def test_a_stretch_of_lost_packets_is_a_lost_span_between_good_ones(kind: str) -
 
 
 @pytest.mark.parametrize("kind", LOST)
-def test_a_single_lost_packet_loses_no_span(kind: str) -> None:
+def test_a_single_lost_packet_loses_no_span_and_is_counted(kind: str) -> None:
     arguments: dict[str, Any] = {"frame_rate": 10, "key_frame_every": 10} | LOST[kind]
     data = record(walked(("walk", 12.0)), **arguments)
     result, _ = passed(with_lost_stretch(data, 63, 1), WALK)
@@ -441,6 +441,7 @@ def test_a_single_lost_packet_loses_no_span(kind: str) -> None:
     assert not any(span.is_lost for span in spans)
     assert "damage" not in {span.boundary for span in spans}
     assert spans[-1].end_frame == 119
+    assert sum(sampled.packets_lost for sampled in result.spans) == result.damage.packets > 0
 
 
 def test_a_damaged_tail_keeps_the_good_part() -> None:

@@ -114,6 +114,7 @@ CLIPS = Table(
                 pa.list_(pa.struct([("start_pts", pa.int64()), ("end_pts", pa.int64())])),
             ),
             pa.field("frames_left_out", pa.int64()),
+            pa.field("packets_lost", pa.int64()),  # refused by the decoder, out of damage
             pa.field("status", pa.string(), nullable=False),  # kept, too_short, failed
             pa.field("error", pa.string()),
             pa.field("samples", pa.list_(pa.struct([("pts", pa.int64()), *_SIGNAL_FIELDS]))),

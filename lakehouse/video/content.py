@@ -46,6 +46,7 @@ class Glance:
 
     frame: VideoFrame
     tiny: Picture
+    reformatter: VideoReformatter
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,14 +56,15 @@ class Glance:
     @cached_property
     def exact(self) -> Picture:
         """As PySceneDetect scales it."""
-        return cv2.cvtColor(scaled(self.frame), cv2.COLOR_BGR2HSV)
+        return cv2.cvtColor(scaled(self.frame, self.reformatter), cv2.COLOR_BGR2HSV)
 
 
 class Glancer:
-    """Makes glances; one a decoder, since it keeps the scaler that suits the stream."""
+    """Makes glances; one a decoder, since it keeps the scalers that suit the stream."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
+        self._exact_reformatter = VideoReformatter()
 
     def glance(self, frame: VideoFrame) -> Glance:
         """The frame point-sampled to 62 x 37. The glance keeps the frame alive."""
@@ -77,7 +79,8 @@ class Glancer:
         plane = small.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(TINY_HEIGHT, plane.line_size)
         picture = rows[:, : 3 * TINY_WIDTH].reshape(TINY_HEIGHT, TINY_WIDTH, 3)
-        return Glance(frame, cv2.cvtColor(picture, cv2.COLOR_BGR2HSV))
+        hsv = cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)
+        return Glance(frame, hsv, self._exact_reformatter)
 
 
 def change(before: Glance | None, now: Glance) -> Change:
@@ -96,10 +99,10 @@ def exact_score(before: Glance | None, now: Glance) -> float:
     return cv2.norm(before.exact, now.exact, cv2.NORM_L1) / now.exact.size
 
 
-def scaled(frame: VideoFrame) -> Picture:
+def scaled(frame: VideoFrame, reformatter: VideoReformatter) -> Picture:
     """The frame as PySceneDetect's detectors get it, in BGR: its own conversion and downscale.
     Anything cheaper moved cuts on real robot footage."""
-    picture = cast(Picture, frame.to_ndarray(format="bgr24"))
+    picture = cast(Picture, reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray())
     height, width = picture.shape[:2]
     factor = compute_downscale_factor(max(width, height))
     if factor <= 1:

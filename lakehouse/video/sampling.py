@@ -29,6 +29,7 @@ class Small:
 
     frame: VideoFrame
     rotation_deg: int
+    to_bgr: VideoReformatter
 
     @property
     def luma(self) -> Gray:
@@ -39,7 +40,8 @@ class Small:
 
     def jpeg(self, quality: int) -> "Jpeg":
         """Upright."""
-        picture = self._upright(cast(Gray, self.frame.to_ndarray(format="bgr24")))
+        converted = self.to_bgr.reformat(self.frame, format="bgr24", threads=1)
+        picture = self._upright(cast(Gray, converted.to_ndarray()))
         done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
         assert done, "libjpeg refuses no 8-bit picture"
         height, width = picture.shape[:2]
@@ -96,6 +98,7 @@ class Sampler:
         self._longest_px = longest_px
         self._rotation_deg = rotation_deg
         self._reformatter = VideoReformatter()
+        self._to_bgr = VideoReformatter()
         self._cell: int | None = None
 
     def add(self, pts: int, frame: VideoFrame) -> Sample | None:
@@ -104,7 +107,7 @@ class Sampler:
         if cell == self._cell:
             return None
         self._cell = cell
-        picture = Small(self._scaled(frame), self._rotation_deg)
+        picture = Small(self._scaled(frame), self._rotation_deg, self._to_bgr)
         luma = picture.luma
         return Sample(pts, cell, signals.measure(luma), signals.coarse(luma), picture)
 

@@ -47,7 +47,8 @@ class SampledSpan:
     are kept.
 
     `state` is none where the span is too short to tell. `left_out` are the ranges of pts in which
-    pictures were left out on purpose, and `frames_left_out` how many of them.
+    pictures were left out on purpose, and `frames_left_out` how many of them. `packets_lost` were
+    refused by the decoder around here, too few or too close to make a span of their own.
     """
 
     span: Span
@@ -56,6 +57,7 @@ class SampledSpan:
     frames: tuple[Frame, ...]
     left_out: tuple[tuple[int, int], ...] = ()
     frames_left_out: int = 0
+    packets_lost: int = 0
 
 
 class Segmenter:
@@ -87,6 +89,7 @@ class Segmenter:
         self._longest_loss = _LONGEST_LOSS_S * ticks_per_s
         self._loss_lingers = _LOSS_LINGERS_S * ticks_per_s
         self._last: Look | None = None
+        self._losses: list[tuple[int, int]] = []
         self._lost_pts: int | None = None
         self._samples: list[Sample] = []
         self._left_out: list[tuple[int, int]] = []
@@ -96,6 +99,7 @@ class Segmenter:
         last, self._last = self._last, look
         if look.packets_lost:
             self._lost_pts = look.pts
+            self._losses.append((look.pts, look.packets_lost))
         if last and self._is_loss(last, look):
             self._states.restart(self._end(last))
             yield from self._taken(self._tiler.lose(self._end(last), look.pts))
@@ -158,6 +162,8 @@ class Segmenter:
             self._samples = self._samples[count:]
             left_out = [pair for pair in self._left_out if pair[0] < span.end_pts]
             self._left_out = self._left_out[len(left_out) :]
+            losses = [count for pts, count in self._losses if pts < span.end_pts]
+            self._losses = self._losses[len(losses) :]
             cells = self._grid.cell(span.start_pts), self._grid.cell(span.end_pts - 1)
             yield SampledSpan(
                 span,
@@ -169,6 +175,7 @@ class Segmenter:
                 ),
                 _merged(left_out),
                 len(left_out),
+                sum(losses),
             )
 
     def _frame(self, number: int, sample: Sample) -> Frame:

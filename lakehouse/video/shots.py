@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from scenedetect import (
     AdaptiveDetector,
     FrameTimecode,
@@ -122,8 +123,11 @@ class _PictureWatcher:
 
     delay_frames = 0
 
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
     def see(self, frame: VideoFrame) -> Sight:
-        return Sight(picture=scaled(frame))
+        return Sight(picture=scaled(frame, self._reformatter))
 
     def finish(self) -> None:
         pass
