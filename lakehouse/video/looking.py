@@ -16,7 +16,7 @@ from lakehouse.video.sampling import Grid, Sample, Sampler
 from lakehouse.video.shots import Sight, Watcher, join
 
 _BURST_FRAMES = 8
-_BURST_BYTES = 24 * 2**20
+_BURST_BYTES = 16 * 2**20
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import BinaryIO, Self
 
+import cv2
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -89,8 +90,10 @@ def run_one_pass(
     `open_source` is called once a worker, for a reader of its own. With several workers, parts of
     the recording are decoded side by side and the result is the same; only `exact` is split.
     Pictures are dropped as soon as they are measured: memory grows with the frames kept
-    (`frames_per_clip` JPEGs a clip), not with the frames decoded.
+    (`frames_per_clip` JPEGs a clip), not with the frames decoded. OpenCV is kept to one thread in
+    the whole process: it is the workers that share the cores.
     """
+    cv2.setNumThreads(1)
     one_pass = _Pass(open_source, facts, settings, profile)
     if workers > 1 and profile == "exact":
         try:

@@ -23,7 +23,7 @@ _QUIET_LEVELS = 3.0
 _LONGEST_LOSS_S = 0.5
 """Footage that is lost for longer is a span of its own."""
 _LOSS_LINGERS_S = 1.0
-_MOST_RAW_PICTURES = 96
+_MOST_RAW_PICTURES = 56
 
 
 @dataclass(frozen=True)
