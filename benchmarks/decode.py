@@ -1,136 +1,181 @@
 """What does our decode pass cost, beside a bare decode and beside the usual pipelines?
 
-Every contender reads the same files in turn, round after round, and each round gives one ratio to
-the bare decode of that round; medians are printed. CPU seconds count, children included, so that
-threads and other loads on the machine matter little. `ffmpeg` contenders need that program.
+All contenders read the same files in turn, round after round, each run in a fresh process. Each
+round gives one ratio to another contender's run of that round, and medians are printed. CPU
+seconds count, children included, so that other loads on the machine matter little. Without
+`--footage`, three minutes each of 1080p H.264 and HEVC are made, a quarter of them stand-still.
+`ffmpeg` contenders need that program. How each contender works is in `contenders`.
 """
 
 import json
-import resource
 import shutil
-import statistics
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-import av
-import cv2
-from scenedetect import ContentDetector, detect
-
-from benchmarks.footage import arguments, footage_of_1080p, videos
-from lakehouse.settings import ClipSettings
-from lakehouse.video.one_pass import facts_of, run_one_pass
+from benchmarks.contenders import CONTENDERS, NEED_FFMPEG, Rows, Run, run
+from benchmarks.footage import command_line, footage_of_1080p, two_hours, videos
 from lakehouse.video.probe import ProbeError, probe
-from lakehouse.video.signals import measure
 
-_ROUNDS = 3
-_FRAMES_A_CLIP = 8
-_LONGEST_PX = 640
+_PEERS = ("bare_decode", "pyscenedetect", "three_decodes", "exact")
 
-Contender = Callable[[Path], None]
-
-
-def bare_decode(file: Path) -> None:
-    """PyAV, one thread, nothing done with the frames."""
-    with av.open(str(file)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"
-        for _ in container.decode(stream):
-            pass
-
-
-def one_pass(file: Path) -> None:
-    """Ours: shots, signals and JPEG frames."""
-    with file.open("rb") as source:
-        run_one_pass(source, facts_of(probe(source)), ClipSettings(), threads=1)
-
-
-def ffmpeg_null(file: Path) -> None:
-    """The program, decoding to nothing on one thread."""
-    _ffmpeg("-threads", "1", "-i", str(file), "-map", "0:v:0", "-f", "null", "-")
-
-
-def pyscenedetect(file: Path) -> None:
-    """PySceneDetect alone, as documented."""
-    detect(str(file), ContentDetector())
-
-
-def three_decodes(file: Path) -> None:
-    """The usual pipeline: detect shots, copy each clip to a file, decode it for JPEG files, and
-    read those for their scores."""
-    with tempfile.TemporaryDirectory() as folder:
-        shots = detect(str(file), ContentDetector(), start_in_scene=True)
-        for number, (start, end) in enumerate(shots):
-            clip = Path(folder) / f"{number}.mp4"
-            span = ("-ss", f"{start.seconds}", "-to", f"{end.seconds}")
-            _ffmpeg(*span, "-i", str(file), "-c", "copy", "-an", str(clip))
-            rate = _FRAMES_A_CLIP / max(end.seconds - start.seconds, 0.1)
-            scale = f"fps={rate},scale={_LONGEST_PX}:-2"
-            _ffmpeg("-threads", "1", "-i", str(clip), "-vf", scale, f"{folder}/{number}-%03d.jpg")
-        for jpeg in sorted(Path(folder).glob("*.jpg")):
-            luma = cv2.imread(str(jpeg), cv2.IMREAD_GRAYSCALE)
-            assert luma is not None, "ffmpeg wrote a JPEG"
-            measure(luma, None)
-
-
-def _ffmpeg(*options: str) -> None:
-    subprocess.run(["ffmpeg", "-v", "error", "-y", "-nostdin", *options], check=True)
+Round = dict[str, Run]
+"""What each contender's run cost."""
 
 
 def main() -> None:
     """Run all contenders over all files, interleaved."""
-    contenders: dict[str, Contender] = {
-        "bare_decode": bare_decode,
-        "one_pass": one_pass,
-        "pyscenedetect": pyscenedetect,
-    }
-    if shutil.which("ffmpeg"):
-        contenders |= {"ffmpeg_null": ffmpeg_null, "three_decodes": three_decodes}
-    else:
-        print("no ffmpeg program here: its contenders are left out")
-    asked = arguments(__doc__ or "")
-    figures: dict[str, dict[str, float]] = {}
-    with videos(asked.footage, made_by=footage_of_1080p) as files:
+    parser = command_line(__doc__ or "")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of everything; 3 by default")
+    parser.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=CONTENDERS,
+        default=list(CONTENDERS),
+        help="only these; all by default",
+    )
+    parser.add_argument(
+        "--two-hours",
+        action="store_true",
+        help="measure only exact's memory on a file of two hours, of 1.8 GB, made for it",
+    )
+    asked = parser.parse_args()
+    names = [name for name in asked.contenders if _can_run(name)]
+    if asked.two_hours:
+        names, asked.rounds = ["exact"], 1
+    all_rounds: list[Round] = []
+    figures: dict[str, Any] = {}
+    with videos(asked.footage, two_hours if asked.two_hours else footage_of_1080p) as files:
         for file in files:
-            seconds = _seconds(file)
-            if seconds is not None:
-                figures[file.name] = _compare(file, seconds, contenders)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"files": figures, "peak_memory_mb": round(peak_mb)}))
+            try:
+                seconds = _seconds(file)
+                rounds = [_round(file, names) for _ in range(asked.rounds)]
+            except (ProbeError, RuntimeError) as error:
+                print(f"{file.name}: left out, {error}", flush=True)
+                continue
+            costs = _costs(rounds, seconds)
+            _print_costs(f"{file.name}, {seconds:.0f} s", costs)
+            findings = _findings(rounds[0], file.stat().st_size)
+            figures[file.name] = {**costs, "findings": findings}
+            all_rounds += rounds
+    if len(figures) > 1:
+        figures["all files"] = _ratios(all_rounds)
+        _print_costs("all files", figures["all files"])
+    print(json.dumps(figures))
 
 
-def _compare(file: Path, seconds: float, contenders: dict[str, Contender]) -> dict[str, float]:
-    rounds = [{name: _cpu_s(run, file) for name, run in contenders.items()} for _ in range(_ROUNDS)]
-    figures = {}
-    for name in contenders:
-        cpu_s = statistics.median(spent[name] for spent in rounds)
-        ratio = statistics.median(spent[name] / spent["bare_decode"] for spent in rounds)
-        a_minute = cpu_s / seconds * 60
-        figures[f"{name}_cpu_s_per_minute"] = round(a_minute, 3)
-        figures[f"{name}_to_bare_decode"] = round(ratio, 3)
-        print(f"{file.name}: {name} {a_minute:.2f} CPU s a minute, x {ratio:.2f}", flush=True)
-    return figures
+def _can_run(name: str) -> bool:
+    if name in NEED_FFMPEG and not shutil.which("ffmpeg"):
+        print(f"no ffmpeg program here: {name} is left out")
+        return False
+    return True
 
 
-def _seconds(file: Path) -> float | None:
-    try:
-        with file.open("rb") as source:
-            return probe(source).duration_s
-    except ProbeError as error:
-        print(f"{file.name}: left out, {error}", flush=True)
-        return None
+def _seconds(file: Path) -> float:
+    with file.open("rb") as source:
+        return probe(source).duration_s
 
 
-def _cpu_s(run: Contender, file: Path) -> float:
-    def spent() -> float:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return time.process_time() + children.ru_utime + children.ru_stime
+def _round(file: Path, names: Sequence[str]) -> Round:
+    runs = {}
+    for name in names:
+        runs[name] = run(name, file)
+        print(f"{file.name}: {name} {runs[name].cpu_s:.1f} CPU s", file=sys.stderr, flush=True)
+    return runs
 
-    before = spent()
-    run(file)
-    return spent() - before
+
+def _costs(rounds: Sequence[Round], seconds: float) -> dict[str, dict[str, float]]:
+    """Medians over the rounds, by contender and figure."""
+    costs = {}
+    for name, ratios in _ratios(rounds).items():
+        runs = [a_round[name] for a_round in rounds]
+        costs[name] = {
+            "cpu_s_a_minute": round(median(each.cpu_s for each in runs) / seconds * 60, 3),
+            "wall_s_a_minute": round(median(each.wall_s for each in runs) / seconds * 60, 3),
+            **ratios,
+            "peak_mb": round(median(each.peak_mb for each in runs)),
+        }
+        if runs[0].bytes_read is not None:
+            costs[name]["mb_read"] = round(runs[0].bytes_read / 1e6, 2)
+    return costs
+
+
+def _ratios(rounds: Sequence[Round]) -> dict[str, dict[str, float]]:
+    """Each contender's CPU in that of its peers in the same round, medians."""
+    return {
+        name: {
+            f"x_{peer}": round(median(a[name].cpu_s / a[peer].cpu_s for a in rounds), 3)
+            for peer in _PEERS
+            if peer in rounds[0]
+        }
+        for name in rounds[0]
+    }
+
+
+def _print_costs(title: str, costs: dict[str, dict[str, float]]) -> None:
+    columns = list(dict.fromkeys(column for figures in costs.values() for column in figures))
+    print(f"\n{title}\n{'':14}" + "".join(f"{column:>17}" for column in columns))
+    for name, figures in costs.items():
+        cells = (figures.get(column, "") for column in columns)
+        print(f"{name:14}" + "".join(f"{cell:>17}" for cell in cells), flush=True)
+
+
+def _findings(runs: Round, size_bytes: int) -> dict[str, Any]:
+    """What the cheaper ways change in the rows, or don't read, against `exact`."""
+    found: dict[str, Any] = {}
+    if "preview" in runs:
+        read = runs["preview"].bytes_read or 0
+        found["preview_share_read"] = round(read / size_bytes, 4)
+    exact = runs["exact"].rows if "exact" in runs else None
+    if exact and "split" in runs:
+        found["split_rows_identical"] = runs["split"].rows == exact
+    thrifty = runs["thrifty"].rows if "thrifty" in runs else None
+    if exact and thrifty:
+        found["thrifty"] = _thrift(exact, thrifty)
+    for name, finding in found.items():
+        print(f"{name}: {finding}", flush=True)
+    return found
+
+
+def _thrift(exact: Rows, thrifty: Rows) -> dict[str, Any]:
+    """What thrifty left out, and whatever else is different."""
+    cuts, kept = _cuts(exact), _cuts(thrifty)
+    return {
+        "frames_left_out": thrifty.frames_left_out,
+        "cuts": len(cuts),
+        "cuts_lost": len(cuts - kept),
+        "cuts_extra": len(kept - cuts),
+        "spans_changed": len(set(map(tuple, exact.spans)) ^ set(map(tuple, thrifty.spans))),
+        "samples": _changes(exact, thrifty, exact.samples, thrifty.samples),
+        "frames": _changes(exact, thrifty, exact.frames, thrifty.frames),
+    }
+
+
+def _cuts(rows: Rows) -> set[int]:
+    return {start for start, _, boundary, _ in rows.spans if boundary == "cut"}
+
+
+def _changes(
+    exact: Rows, thrifty: Rows, before: dict[str, str], after: dict[str, str]
+) -> dict[str, int]:
+    """How many samples or frames differ, apart where that is expected: those left out, and those
+    after them, whose motion is that since the last sample."""
+    left_out = {p for p in before if any(a <= int(p) < b for a, b in thrifty.left_out)}
+    in_order = pairwise(sorted(exact.samples, key=int))
+    behind = {pts for last, pts in in_order if last not in thrifty.samples}
+    changed = {pts for pts in before.keys() & after.keys() if before[pts] != after[pts]}
+    lost = before.keys() - after.keys()
+    return {
+        "same": len(before.keys() & after.keys() - changed),
+        "left_out": len(lost & left_out),
+        "lost_elsewhere": len(lost - left_out),
+        "changed_after_left_out": len(changed & behind),
+        "changed_elsewhere": len(changed - behind),
+        "new": len(after.keys() - before.keys()),
+    }
 
 
 if __name__ == "__main__":

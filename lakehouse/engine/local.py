@@ -7,16 +7,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lakehouse.errors import UserError
 from lakehouse.stages.stage import Made, Stage
-from lakehouse.tables.commit import complete, remove_children, replace_children
+from lakehouse.tables.commit import add_children, complete, remove_children, replace_children
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import Plan, make_plan
+from lakehouse.tables.schemas import Table
 
 _COMMIT_ROWS = 512
-_COMMIT_BYTES = 64 * 2**20
+_COMMIT_BYTES = 32 * 2**20
 _COMMIT_AFTER_S = 30.0
 
 
@@ -75,8 +77,9 @@ def run_stage(
     footage_s = 0.0
     units: Counter[str] = Counter()
     results = stage.make(partition, work) if work else iter(())
+    writer = _Writer(stage, lake, made_from, run_id)
     for batch in _batches(_told(results, on_made) if on_made else results):
-        rows_written += _commit(stage, lake, batch, made_from, run_id)
+        rows_written += writer.commit(batch)
         for made in batch:
             failed += made.error is not None
             footage_s += made.footage_s
@@ -93,30 +96,52 @@ def run_stage(
     )
 
 
-def _commit(
-    stage: Stage, lake: Lake, batch: Sequence[Made], made_from: Mapping[str, str], run_id: str
-) -> Counter[str]:
-    """One commit a table, the stage's own last: a parent found in it has all of its rows."""
-    parents = [made.parent_id for made in batch]
-    written: Counter[str] = Counter()
-    for table in (*stage.side_tables, stage.table):
-        rows = [
+@dataclass
+class _Writer:
+    """Commits what a stage made; remembers the parents of which only some rows are written."""
+
+    stage: Stage
+    lake: Lake
+    made_from: Mapping[str, str]
+    run_id: str
+    begun: set[str] = field(default_factory=set)
+
+    def commit(self, batch: Sequence[Made]) -> Counter[str]:
+        """One commit a table, the stage's own last: a parent found in it has all of its rows."""
+        written: Counter[str] = Counter()
+        for table in self.stage.side_tables:
+            parents = {made.parent_id for made in batch} - self.begun
+            rows = self._rows(table, [made for made in batch if made.parent_id in parents])
+            written[table.name] = replace_children(self.lake, table, sorted(parents), rows)
+            more = self._rows(table, [made for made in batch if made.parent_id in self.begun])
+            written[table.name] += add_children(self.lake, table, more)
+        complete_ones = [made for made in batch if made.is_complete]
+        if complete_ones:
+            parents = {made.parent_id for made in complete_ones}
+            rows = self._rows(self.stage.table, complete_ones)
+            written[self.stage.table.name] = replace_children(
+                self.lake, self.stage.table, sorted(parents), rows
+            )
+        self.begun |= {made.parent_id for made in batch}
+        return written
+
+    def _rows(self, table: Table, batch: Sequence[Made]) -> list[dict[str, Any]]:
+        return [
             complete(
                 row,
-                fingerprint=made_from[made.parent_id],
-                stage_version=stage.version,
-                run_id=run_id,
+                fingerprint=self.made_from[made.parent_id],
+                stage_version=self.stage.version,
+                run_id=self.run_id,
             )
             for made in batch
             for row in made.rows.get(table.name, ())
         ]
-        written[table.name] = replace_children(lake, table, parents, rows)
-    return written
 
 
 def _told(results: Iterator[Made], on_made: Callable[[Made], None]) -> Iterator[Made]:
     for made in results:
-        on_made(made)
+        if made.is_complete:
+            on_made(made)
         yield made
 
 

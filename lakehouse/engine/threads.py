@@ -3,13 +3,14 @@
 For work that lets go of Python's lock: decoding, encoding, waiting for a bucket.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Stream = Generator[Result, None, None]
 
 
 def at_once(
@@ -20,13 +21,44 @@ def at_once(
     At most `workers` items are worked on, or done and not yet taken; no more are taken from
     `items`. What `work` raises is raised here, after the items under way are done.
     """
+
+    def only(item: Item) -> Stream[Result]:
+        yield work(item)
+
+    return streams_at_once(only, items, workers)
+
+
+def streams_at_once(
+    work: Callable[[Item], Stream[Result]], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """The results of `work`, of which each item may have several, in the order in which they are
+    ready; those of one item keep theirs.
+
+    At most `workers` items are worked on, each at most one result ahead of what was taken. What
+    `work` raises is raised here; work that is then unfinished is closed.
+    """
     waiting = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        running: set[Future[Result]] = {
-            pool.submit(work, item) for item in islice(waiting, workers)
-        }
+    running: dict[Future[Result | None], Stream[Result]] = {}
+    pool = ThreadPoolExecutor(workers)
+
+    def go_on(stream: Stream[Result]) -> None:
+        running[pool.submit(next, stream, None)] = stream
+
+    try:
+        for item in islice(waiting, workers):
+            go_on(work(item))
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield future.result()
-                running |= {pool.submit(work, item) for item in islice(waiting, 1)}
+                stream = running.pop(future)
+                result = future.result()
+                if result is None:
+                    for item in islice(waiting, 1):
+                        go_on(work(item))
+                else:
+                    go_on(stream)
+                    yield result
+    finally:
+        pool.shutdown()
+        for stream in running.values():
+            stream.close()

@@ -11,12 +11,12 @@ from typing import Any
 from lakehouse.settings import Profile
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.partition import Partition
-from lakehouse.video.one_pass import OnePass
 from lakehouse.video.segmenting import SampledSpan
 from lakehouse.video.tiling import Span
 
 _MISSING_FROM_FRAMES = 1.5
 """Footage is missing where this many frame durations separate header and decoded frames."""
+_SHORT = "the file holds less than its header says"
 
 
 class RecordingRows:
@@ -33,40 +33,46 @@ class RecordingRows:
         }
         self._recording = recording
         self._min_clip_s = min_clip_s
+        self._last: Span | None = None
+        self._frames: list[dict[str, Any]] = []
+        self.frames_bytes = 0
+        """Of the JPEGs that were not taken yet."""
         self.clips: list[dict[str, Any]] = []
-        self.frames: list[dict[str, Any]] = []
         self.error: str | None = None
         """The first error among the clips."""
 
-    def add(self, result: OnePass) -> None:
-        """Rows of all spans, and of what is missing before, between and after them."""
-        reason = result.damage.first_error
-        if not result.spans:
-            self.add_failed(0.0, self._promised_s, reason or "no frame decodes")
+    def add(self, sampled: SampledSpan, reason: str | None) -> None:
+        """The rows of the next span. `reason` is what is known of why frames are missing."""
+        span = sampled.span
+        if self._last is None and self._is_missing(self._seconds(span.start_pts)):
+            start_s = self._seconds(span.start_pts)
+            error = f"{start_s:.3f} s at the start do not decode: {reason or _SHORT}"
+            self._add_without_frames("head", 0.0, start_s, error, 0)
+        if span.is_lost:
+            self._add_lost(span, reason or _SHORT)
+        else:
+            self._add_span(sampled)
+        self._last = span
+
+    def finish(self, reason: str | None) -> None:
+        """No more spans: what was promised beyond the last one failed."""
+        promised_s = self._recording["duration_s"] or 0.0
+        if self._last is None:
+            error = reason or "no frame decodes"
+            self._add_without_frames("head", 0.0, promised_s, error, 0)
             return
-        first, last = result.spans[0].span, result.spans[-1].span
-        start_s, end_s = self._seconds(first.start_pts), self._seconds(last.end_pts)
-        missing = _MISSING_FROM_FRAMES / self._recording["frame_rate"]
-        short = reason or "the file holds less than its header says"
-        if start_s > missing:
-            error = f"{start_s:.3f} s at the start do not decode: {short}"
-            self.add_failed(0.0, start_s, error)
-        for sampled in result.spans:
-            if sampled.span.is_lost:
-                self._add_lost(sampled.span, short)
-            else:
-                self._add_span(sampled)
-        if self._promised_s - end_s > missing:
-            error = f"{self._promised_s - end_s:.3f} s at the end do not decode: {short}"
-            self._add_without_frames("tail", end_s, self._promised_s, error, last.end_frame)
+        end_s = self._seconds(self._last.end_pts)
+        if self._is_missing(promised_s - end_s):
+            error = f"{promised_s - end_s:.3f} s at the end do not decode: {reason or _SHORT}"
+            self._add_without_frames("tail", end_s, promised_s, error, self._last.end_frame)
 
-    def add_failed(self, start_s: float, end_s: float, error: str) -> None:
-        """A span from the start on without a single decoded frame."""
-        self._add_without_frames("head", start_s, end_s, error, 0)
+    def take_frames(self) -> list[dict[str, Any]]:
+        """The frames' rows since the last time."""
+        frames, self._frames, self.frames_bytes = self._frames, [], 0
+        return frames
 
-    @property
-    def _promised_s(self) -> float:
-        return self._recording["duration_s"] or 0.0
+    def _is_missing(self, seconds: float) -> bool:
+        return seconds > _MISSING_FROM_FRAMES / self._recording["frame_rate"]
 
     def _add_lost(self, span: Span, reason: str) -> None:
         start_s, end_s = self._seconds(span.start_pts), self._seconds(span.end_pts)
@@ -127,7 +133,8 @@ class RecordingRows:
                 "frames_hash": fingerprint([(f.pts, fingerprint(f.jpeg)) for f in sampled.frames]),
             }
         )
-        self.frames.extend(
+        self.frames_bytes += sum(len(frame.jpeg) for frame in sampled.frames)
+        self._frames.extend(
             {
                 **self._ids,
                 "frame_id": f"{clip_id}-{frame.number:03d}",

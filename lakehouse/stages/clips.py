@@ -3,14 +3,14 @@
 The pass itself is `video.one_pass`, the rows that it becomes are `clip_rows`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from lakehouse.engine.threads import at_once
+from lakehouse.engine.threads import streams_at_once
 from lakehouse.errors import UserError
 from lakehouse.settings import ClipSettings
 from lakehouse.stages.clip_rows import RecordingRows, time_base_of
@@ -21,9 +21,11 @@ from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS, Table
-from lakehouse.video.one_pass import StreamFacts, run_one_pass
+from lakehouse.video.one_pass import StreamFacts, stream_spans
+from lakehouse.video.packets import Damage
 
 _CODE = 2
+_FRAMES_AT_ONCE_BYTES = 16 * 2**20
 _CONSUMED = (
     "recording_id",
     "key",
@@ -97,35 +99,40 @@ class ClipsStage:
             if row["recording_id"] in wanted
         ]
         helpers = max(1, self.workers // max(1, len(recordings)))
-        yield from at_once(
+        yield from streams_at_once(
             lambda row: self._made(partition, row, helpers), recordings, self.workers
         )
 
-    def _made(self, partition: Partition, recording: dict[str, Any], workers: int) -> Made:
+    def _made(
+        self, partition: Partition, recording: dict[str, Any], workers: int
+    ) -> Generator[Made, None, None]:
+        """Frames as they come, so that memory doesn't grow with the recording; clips last."""
+        parent_id, duration_s = recording["recording_id"], recording["duration_s"] or 0.0
         profile = self.settings.profile_of(partition.camera)
         rows = RecordingRows(partition, recording, profile, self.settings.min_clip_s)
-        duration_s = recording["duration_s"] or 0.0
+        damage = Damage()
         error = recording["error"]
         if error is None:
             try:
-                rows.add(
-                    run_one_pass(
-                        lambda: self.bucket.open(recording["key"]),
-                        _facts(recording),
-                        self.settings,
-                        profile,
-                        workers,
-                    )
-                )
+                for sampled in stream_spans(
+                    lambda: self.bucket.open(recording["key"]),
+                    _facts(recording),
+                    self.settings,
+                    damage,
+                    profile,
+                    workers,
+                ):
+                    rows.add(sampled, damage.first_error)
+                    if rows.frames_bytes >= _FRAMES_AT_ONCE_BYTES:
+                        yield Made(parent_id, {FRAMES.name: rows.take_frames()}, is_complete=False)
             except UserError:
                 raise
             except Exception as problem:  # footage is untrusted: its errors are rows
                 error = what_is_wrong(problem)
-        if not rows.clips:
-            rows.add_failed(0.0, duration_s, error or "no frame decodes")
-        return Made(
-            parent_id=recording["recording_id"],
-            rows={CLIPS.name: rows.clips, FRAMES.name: rows.frames},
+        rows.finish(error or damage.first_error)
+        yield Made(
+            parent_id=parent_id,
+            rows={CLIPS.name: rows.clips, FRAMES.name: rows.take_frames()},
             footage_s=duration_s,
             error=rows.error,
         )

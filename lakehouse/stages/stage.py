@@ -19,7 +19,9 @@ from lakehouse.video.probe import ProbeError
 class Made:
     """All rows of one parent, by table name and without provenance.
 
-    `footage_s` is how much footage they are about; `error` the first error among them.
+    `footage_s` is how much footage they are about; `error` the first error among them. Of a
+    parent with many rows, some may come before, in parts that are not complete: those hold rows
+    of side tables only, and nothing to count.
     """
 
     parent_id: str
@@ -28,6 +30,7 @@ class Made:
     error: str | None = None
     units: Mapping[str, float] = field(default_factory=dict)
     """Other costs that add up over a run, such as tokens."""
+    is_complete: bool = True
 
 
 class Stage(Protocol):

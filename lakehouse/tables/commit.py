@@ -52,6 +52,23 @@ def replace_children(lake: Lake, table: Table, parents: Sequence[str], rows: Ite
     return batch.num_rows
 
 
+def add_children(lake: Lake, table: Table, rows: Iterable[Row]) -> int:
+    """Add more rows of parents whose rows were replaced before; returns how many."""
+    batch = pa.Table.from_pylist(list(rows), schema=table.schema)
+    if batch.num_rows:
+        (
+            lake.dataset(table)
+            .merge_insert(table.key)
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .use_index(False)
+            .conflict_retries(_RETRIES)
+            .retry_timeout(_RETRY_FOR)
+            .execute(batch)
+        )
+    return batch.num_rows
+
+
 def remove_children(lake: Lake, table: Table, parents: Sequence[str]) -> None:
     """Remove all rows of these parents; no commit where there are none."""
     predicate = _among(table.parent, parents)

@@ -5,7 +5,7 @@ is in `decode`, `parts`, `thrift`, `looking` and `segmenting`, put together here
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -85,22 +85,42 @@ def run_one_pass(
     profile: Profile = "exact",
     workers: int = 1,
 ) -> OnePass:
-    """Decode the recording once. Raises ProbeError if it can't be opened.
+    """All spans of a recording at once; see `stream_spans`."""
+    damage = Damage()
+    spans = stream_spans(open_source, facts, settings, damage, profile, workers)
+    return OnePass(tuple(spans), damage)
+
+
+def stream_spans(
+    open_source: OpenSource,
+    facts: StreamFacts,
+    settings: ClipSettings,
+    damage: Damage,
+    profile: Profile = "exact",
+    workers: int = 1,
+) -> Generator[SampledSpan, None, None]:
+    """Decode the recording once; spans come as soon as they are final, and tile its frames.
+
+    `damage` grows meanwhile. Raises ProbeError if the recording can't be opened.
 
     `open_source` is called once a worker, for a reader of its own. With several workers, parts of
     the recording are decoded side by side and the result is the same; only `exact` is split.
-    Pictures are dropped as soon as they are measured: memory grows with the frames kept
-    (`frames_per_clip` JPEGs a clip), not with the frames decoded. OpenCV is kept to one thread in
-    the whole process: it is the workers that share the cores.
+    Pictures are dropped as soon as they are measured, so that memory doesn't grow with the length
+    of the recording. OpenCV is kept to one thread in the whole process: it is the workers that
+    share the cores.
     """
     cv2.setNumThreads(1)
     one_pass = _Pass(open_source, facts, settings, profile)
+    given = 0
     if workers > 1 and profile == "exact":
         try:
-            return one_pass.side_by_side(workers)
+            for span in one_pass.side_by_side(workers):
+                yield span
+                given += 1
+            return
         except CannotSplit:
-            pass  # the one decode finds out what is wrong, and where
-    return one_pass.in_one_go()
+            pass  # decoding in one go gives the same spans, and finds out what is wrong
+    yield from islice(one_pass.in_one_go(damage), given, None)
 
 
 @dataclass(frozen=True)
@@ -122,8 +142,7 @@ class _Pass:
         interval = self.settings.sample_interval_s / self.facts.time_base
         return Grid(self.facts.start_pts, float(interval))
 
-    def in_one_go(self) -> OnePass:
-        damage = Damage()
+    def in_one_go(self, damage: Damage) -> Iterator[SampledSpan]:
         with self._opened() as (source, container, stream):
             if self.profile == "exact":
                 frames = every_frame(container, stream, damage)
@@ -132,9 +151,9 @@ class _Pass:
             else:
                 frames = self._key_frames(source, container, stream, damage)
             looks = self._looks(frames, damage, is_part=False)
-            return OnePass(tuple(self._segmented(looks)), damage)
+            yield from self._segmented(looks)
 
-    def side_by_side(self, workers: int) -> OnePass:
+    def side_by_side(self, workers: int) -> Iterator[SampledSpan]:
         """Raises CannotSplit unless the parts add up, without any damage, to the whole."""
         with self._opened() as (_, container, stream):
             parts = parts_of(container, stream, float(_SHORTEST_PART_S / self.facts.time_base))
@@ -152,7 +171,7 @@ class _Pass:
                 return looks
 
             looks = joined(_in_order(pool, look_at, parts, workers), self.grid)
-            return OnePass(tuple(self._segmented(looks)), Damage())
+            yield from self._segmented(looks)
 
     def _looks(self, frames: Iterable[Decoded], damage: Damage, *, is_part: bool) -> Iterator[Look]:
         return looks_at(
