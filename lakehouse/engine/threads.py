@@ -30,7 +30,7 @@ def at_once(
 
 def streams_at_once(
     work: Callable[[Item], Stream[Result]], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
+) -> Stream[Result]:
     """The results of `work`, of which each item may have several, in the order in which they are
     ready; those of one item keep theirs.
 

@@ -54,7 +54,10 @@ class Bucket(Protocol):
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """A seekable reader that fetches what is read. Raises ObjectNotFound."""
+        """A seekable reader that fetches what is read. Raises ObjectNotFound.
+
+        One that may be told beforehand what will be read is a `ranged.ReadsAhead`.
+        """
         ...
 
     def put(self, key: str, data: bytes | BinaryIO) -> ObjectInfo:
