@@ -1,3 +1,5 @@
+"""Decoding: every frame once and in order, whatever the format, and damage costs little else."""
+
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -11,19 +13,20 @@ from lakehouse.video.decode import every_frame, on_one_thread
 from lakehouse.video.packets import Damage
 from lakehouse.video.probe import open_container, sniff_container, video_stream
 from tests import odd_videos
-from tests.videos import B_FRAMES, moving, number_of, numbered, record, with_damaged_packets
+from tests.videos import (
+    B_FRAMES,
+    FORMATS,
+    moving,
+    number_of,
+    numbered,
+    record,
+    with_damaged_packets,
+)
 
 FRAMES = 60
 GOP = 12
-KINDS: dict[str, dict[str, Any]] = {
-    "H.264": {},
-    "H.264, B-frames": {"options": B_FRAMES},
-    "HEVC": {"codec": "libx265"},
-    "4:4:4": {"pixel_format": "yuv444p"},
-    "10 bit": {"pixel_format": "yuv420p10le"},
+KINDS: dict[str, dict[str, Any]] = FORMATS | {
     "variable rate": {"times_ms": [7 * number * number for number in range(FRAMES)]},
-    "MKV": {"suffix": "mkv", "options": B_FRAMES},
-    "MPEG-TS": {"suffix": "ts", "options": B_FRAMES},
     "AVI": {"suffix": "avi", "codec": "mpeg4"},
 }
 INTACT = record(numbered(moving(FRAMES)), key_frame_every=GOP)

@@ -1,3 +1,8 @@
+"""One pass over a recording: spans that tile it, each with its samples, signals, state and frames.
+
+What becomes of damaged footage is `test_damage`; one picture is `test_sampling`.
+"""
+
 import gc
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,16 +16,17 @@ import cv2
 import numpy as np
 import pytest
 
-from lakehouse.settings import ClipSettings
 from lakehouse.video import signals
 from lakehouse.video.one_pass import OnePass, facts_of, run_one_pass
-from lakehouse.video.probe import Probe, ProbeError, probe
+from lakehouse.video.probe import ProbeError, probe
 from lakehouse.video.sampling import Small
 from lakehouse.video.segmenting import Frame, SampledSpan
-from lakehouse.video.tiling import Span, tiles
+from lakehouse.video.tiling import tiles
 from tests import odd_videos
+from tests.passes import FRAMES, SETTINGS, WALK, film, passed, spans_of
 from tests.videos import (
     B_FRAMES,
+    FORMATS,
     Picture,
     moving,
     number_of,
@@ -28,27 +34,13 @@ from tests.videos import (
     record,
     texture,
     walked,
-    with_damaged_packets,
-    with_lost_stretch,
 )
 
-SETTINGS = ClipSettings(
-    min_clip_s=0.4, max_clip_s=2.0, frames_per_clip=3, frame_longest_px=64, sample_interval_s=0.2
-)
 EVERY_FRAME = SETTINGS.model_copy(update={"sample_interval_s": 0.001, "frame_longest_px": 640})
-WALK = ClipSettings(frames_per_clip=4, frame_longest_px=160)
-FRAMES = 150
 TIMES_MS = list(accumulate(islice(cycle((20, 60, 40, 90)), FRAMES - 1), initial=0))
-KINDS: dict[str, dict[str, Any]] = {
-    "H.264": {},
-    "H.264, B-frames": {"options": B_FRAMES},
-    "HEVC": {"codec": "libx265"},
-    "4:4:4": {"pixel_format": "yuv444p"},
-    "10 bit": {"pixel_format": "yuv420p10le"},
+KINDS: dict[str, dict[str, Any]] = FORMATS | {
     "variable rate": {"times_ms": TIMES_MS, "options": B_FRAMES},
     "delayed start": {"times_ms": [2000 + 40 * number for number in range(FRAMES)]},
-    "MKV": {"suffix": "mkv", "options": B_FRAMES},
-    "MPEG-TS": {"suffix": "ts", "options": B_FRAMES},
     "AVI": {"suffix": "avi", "codec": "mpeg4", "options": {"b": "4000000"}},
     "rotated": {"rotation_deg": 90},
 }
@@ -73,17 +65,6 @@ ODD: dict[str, Callable[[Path], Path]] = {
     "no movie time scale": odd_videos.without_movie_time_scale,
     "fragmented": odd_videos.fragmented,
 }
-HEVC = {"x265-params": "log-level=none:pools=1:keyint=10:min-keyint=10:bframes=3"}
-
-
-def passed(data: bytes, settings: ClipSettings = SETTINGS) -> tuple[OnePass, Probe]:
-    found = probe(BytesIO(data))
-    return run_one_pass(lambda: BytesIO(data), facts_of(found), settings), found
-
-
-def film() -> list[Picture]:
-    """Two shots that meet at frame 60."""
-    return [*moving(60, 1), *moving(FRAMES - 60, 2)]
 
 
 def picture_of(frame: Frame) -> Picture:
@@ -95,10 +76,6 @@ def picture_of(frame: Frame) -> Picture:
 
 def number_in(picture: Picture) -> int:
     return number_of(av.VideoFrame.from_ndarray(picture, format="bgr24"))
-
-
-def spans_of(result: OnePass) -> list[Span]:
-    return [sampled.span for sampled in result.spans]
 
 
 def all_samples(spans: tuple[SampledSpan, ...]) -> list[int]:
@@ -186,15 +163,6 @@ def test_another_picture_size_in_mid_stream_starts_a_span_and_loses_nothing(
     assert (first, second) == ({(128, 96)}, {(192, 144)})
 
 
-def test_a_file_cut_short_gives_the_frames_that_arrived(tmp_path: Path) -> None:
-    result, found = passed(odd_videos.cut_short(tmp_path).read_bytes())
-    spans = spans_of(result)
-    assert tiles(spans)
-    assert odd_videos.FRAMES / 3 < spans[-1].end_frame < odd_videos.FRAMES * 2 / 3
-    assert spans[-1].end_pts == pytest.approx(spans[-1].end_frame / 25 / found.time_base)
-    assert not any(span.is_lost for span in spans)
-
-
 @pytest.mark.parametrize("interval_s", [0.04, 0.2, 0.5])
 def test_samples_come_every_interval(interval_s: float) -> None:
     settings = SETTINGS.model_copy(update={"sample_interval_s": interval_s})
@@ -265,28 +233,6 @@ def test_the_signals_are_those_of_the_upright_frame_at_its_kept_size() -> None:
     # What JPEG changes is all that sets them apart.
     assert again.texture == pytest.approx(frame.signals.texture, rel=0.02)
     assert again.darkness == pytest.approx(frame.signals.darkness, abs=0.02)
-
-
-@pytest.mark.parametrize(
-    ("size", "longest_px", "expected"),
-    [
-        ((128, 96), 64, (64, 48)),
-        ((96, 128), 64, (48, 64)),
-        ((128, 96), 640, (128, 96)),
-        ((161, 121), 100, (100, 75)),
-        ((161, 121), 640, (161, 121)),
-        ((1024, 4), 64, (64, 1)),
-    ],
-)
-def test_a_jpeg_is_no_larger_than_its_longest_side_may_be(
-    size: tuple[int, int], longest_px: int, expected: tuple[int, int]
-) -> None:
-    settings = SETTINGS.model_copy(update={"frame_longest_px": longest_px})
-    width, height = size
-    data = record(moving(30, width=width, height=height), pixel_format="yuv444p")
-    result, _ = passed(data, settings)
-    for frame in result.spans[0].frames:
-        assert picture_of(frame).shape[1::-1] == expected
 
 
 # Where the mark of the coded picture's top left corner is shown, as the ffmpeg program shows it.
@@ -394,81 +340,6 @@ def test_a_long_shot_is_divided_and_the_detector_is_the_chosen_one() -> None:
     assert {span.boundary for span in spans_of(by_threshold)} == {"start", "length"}
     for span in spans_of(by_content) + spans_of(by_threshold):
         assert 10 <= span.end_frame - span.start_frame <= 51
-
-
-LOST: dict[str, dict[str, Any]] = {
-    "H.264, MP4": {},
-    "H.264, B-frames, MP4": {"options": B_FRAMES},
-    "HEVC, MP4": {"codec": "libx265", "options": HEVC},
-    "H.264, TS": {"suffix": "ts"},
-    "HEVC, TS": {"suffix": "ts", "codec": "libx265", "options": HEVC},
-}
-
-
-@pytest.mark.parametrize("kind", LOST)
-def test_a_stretch_of_lost_packets_is_a_lost_span_between_good_ones(kind: str) -> None:
-    arguments: dict[str, Any] = {"frame_rate": 10, "key_frame_every": 10} | LOST[kind]
-    data = record(walked(("walk", 20.0)), **arguments)
-    result, found = passed(with_lost_stretch(data, 83, 15), WALK)
-    spans = spans_of(result)
-    assert tiles(spans)
-    assert [span.is_lost for span in spans].count(True) == 1
-    number = next(number for number, span in enumerate(spans) if span.is_lost)
-    lost = spans[number]
-    assert (lost.boundary, spans[number + 1].boundary) == ("damage", "damage")
-    start_s = float((lost.start_pts - found.start_pts) * found.time_base)
-    end_s = float((lost.end_pts - found.start_pts) * found.time_base)
-    assert start_s == pytest.approx(8.3, abs=0.31)
-    assert 9.5 <= end_s <= 10.31  # or the next key frame
-    assert 20 * 10 - 21 <= spans[-1].end_frame <= 20 * 10 - 14
-    assert spans[0].start_frame == 0
-    assert result.spans[number].samples == ()
-    assert result.spans[number].frames == ()
-    assert result.spans[number].state is None
-    assert {s.state for s in result.spans[:number]} == {"moving"}
-    assert result.spans[-1].state == "moving"
-    assert result.damage.packets > 0
-    assert result.damage.first_error
-
-
-@pytest.mark.parametrize("kind", LOST)
-def test_a_single_lost_packet_loses_no_span_and_is_counted(kind: str) -> None:
-    arguments: dict[str, Any] = {"frame_rate": 10, "key_frame_every": 10} | LOST[kind]
-    data = record(walked(("walk", 12.0)), **arguments)
-    result, _ = passed(with_lost_stretch(data, 63, 1), WALK)
-    spans = spans_of(result)
-    assert tiles(spans)
-    assert not any(span.is_lost for span in spans)
-    assert "damage" not in {span.boundary for span in spans}
-    assert spans[-1].end_frame == 119
-    assert sum(sampled.packets_lost for sampled in result.spans) == result.damage.packets > 0
-
-
-def test_a_damaged_tail_keeps_the_good_part() -> None:
-    data = record(film())
-    whole, _ = passed(data)
-    result, found = passed(with_damaged_packets(data, range(90, FRAMES)))
-    assert result.damage.packets == FRAMES - 90
-    spans = spans_of(result)
-    assert tiles(spans)
-    assert spans[-1].end_frame == 90
-    assert spans[-1].end_pts * found.time_base * 25 == 90
-    assert result.spans[0] == whole.spans[0]
-
-
-def test_short_damage_in_the_middle_leaves_no_gap_between_spans() -> None:
-    result, _ = passed(with_damaged_packets(record(film()), range(72, 84)))
-    spans = spans_of(result)
-    assert tiles(spans)
-    assert spans[-1].end_frame == FRAMES - 12
-    assert result.damage.packets == 12
-
-
-def test_nothing_decodable_gives_no_span_and_the_reason() -> None:
-    data = record(moving(20))
-    result, _ = passed(with_damaged_packets(data, range(20)))
-    assert result.spans == ()
-    assert result.damage.first_error == "Invalid data found when processing input"
 
 
 def test_what_can_not_be_opened_is_refused_and_closed() -> None:

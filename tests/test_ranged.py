@@ -1,6 +1,7 @@
 """Reading by byte ranges: right whatever is read, ahead, in parallel, exact, and bounded.
 
 What must overlap is proven by fetches that wait for each other, and never by the clock.
+What announcing ranges changes is `test_announced`.
 """
 
 import gc
@@ -8,90 +9,38 @@ import io
 import os
 import random
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-import av
 import pytest
-from av.video.frame import PictureType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakehouse.storage.announced import Announced
-from lakehouse.storage.downloads import IN_FLIGHT, Fetch
+from lakehouse.storage.downloads import IN_FLIGHT
 from lakehouse.storage.local import LocalBucket
 from lakehouse.storage.pieces import HELD_BYTES, LARGEST_PIECE_BYTES, SMALL_BYTES
-from lakehouse.storage.ranged import RangedFile, RangedReader, ReadsAhead
+from lakehouse.storage.ranged import RangedFile, ReadsAhead
 from lakehouse.storage.runs import AHEAD_BYTES, BLOCK_BYTES, Runs
 from lakehouse.storage.s3 import S3Bucket
+from tests.sources import (
+    CHUNK_BYTES,
+    DATA,
+    MIB,
+    PATIENCE_S,
+    Source,
+    Span,
+    held_bytes,
+    lengths,
+    no_thread_is_left,  # noqa: F401, watches every test here
+    opened,
+    positions,
+    ranges,
+    read_on,
+    reading_threads,
+)
 
-MIB = 2**20
-DATA = random.Random(0).randbytes(64 * MIB)
-CHUNK_BYTES = 64 * 1024
-PATIENCE_S = 20.0
-
-Span = tuple[int, int]
-
-
-class Source:
-    """Serves DATA; remembers what was asked for, and lets a test hold up answers."""
-
-    def __init__(self, hold: Callable[[int], None] = lambda _start: None) -> None:
-        self.asked: list[Span] = []
-        self.active = 0
-        self.changed = threading.Condition()
-        self._hold = hold
-
-    def fetch(self, start: int, end: int) -> Generator[bytes, None, None]:
-        with self.changed:
-            self.asked.append((start, end))
-            self.active += 1
-            self.changed.notify_all()
-        try:
-            for at in range(start, end, CHUNK_BYTES):
-                self._hold(at)
-                yield DATA[at : min(at + CHUNK_BYTES, end)]
-        finally:
-            with self.changed:
-                self.active -= 1
-                self.changed.notify_all()
-
-    def wait(self, until: Callable[[], bool]) -> None:
-        with self.changed:
-            assert self.changed.wait_for(until, PATIENCE_S)
-
-
-def opened(fetch: Fetch, size_bytes: int = len(DATA)) -> RangedFile:
-    return RangedFile(RangedReader("footage", size_bytes, fetch))
-
-
-def read_on(file: RangedFile, end: int) -> None:
-    while file.tell() < end:
-        start = file.tell()
-        assert file.read(SMALL_BYTES) == DATA[start : start + SMALL_BYTES]
-
-
-def held_bytes(file: RangedFile) -> int:
-    return sum(piece.end - piece.start for piece in file.raw._pieces)  # type: ignore[attr-defined]
-
-
-def reading_threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name.startswith("read-ahead")]
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    yield
-    for thread in reading_threads():
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-
-
-positions = st.integers(0, len(DATA) + 100)
-lengths = st.one_of(st.integers(0, 6 * MIB), st.just(SMALL_BYTES))
-ranges = st.lists(st.tuples(positions, lengths).map(lambda pair: (pair[0], sum(pair))), max_size=12)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("seek"), positions),
@@ -259,135 +208,6 @@ class TestReadingOn:
             position = min(position + length, len(DATA) - 1)
 
 
-class TestExpecting:
-    key_frames = tuple((start, start + 111_111) for start in range(1000, len(DATA), MIB))
-
-    def test_announced_ranges_are_fetched_once_and_exactly(self) -> None:
-        source = Source()
-        with opened(source.fetch) as file:
-            file.expect(self.key_frames)
-            for start, end in self.key_frames:
-                file.seek(start)
-                assert file.read(end - start) == DATA[start:end]
-            assert file.bytes_read == sum(end - start for start, end in self.key_frames)
-        assert sorted(source.asked) == list(self.key_frames)
-
-    def test_they_are_fetched_in_parallel_before_the_first_read(self) -> None:
-        open_gate = threading.Event()
-
-        def hold(_at: int) -> None:
-            assert open_gate.wait(PATIENCE_S)
-
-        source = Source(hold)
-        with opened(source.fetch) as file:
-            file.expect(self.key_frames)
-            source.wait(lambda: source.active == IN_FLIGHT)
-            assert sorted(source.asked) == list(self.key_frames[:IN_FLIGHT])
-            open_gate.set()
-
-    def test_no_more_than_the_window_is_fetched_before_it_is_read(self) -> None:
-        with opened(Source().fetch) as file:
-            file.expect([(0, len(DATA))])
-            assert held_bytes(file) == AHEAD_BYTES
-
-    def test_near_neighbours_are_one_request(self) -> None:
-        source = Source()
-        near, far = SMALL_BYTES - 1, SMALL_BYTES
-        with opened(source.fetch) as file:
-            file.expect([(0, 10), (10 + near, 100_000), (100_000 + far, 200_000)])
-            file.seek(100_000 + far)
-            assert file.read(10) == DATA[100_000 + far :][:10]
-            source.wait(lambda: not source.active and len(source.asked) == 2)
-        assert sorted(source.asked) == [(0, 100_000), (100_000 + far, 200_000)]
-
-    def test_anything_else_is_read_by_small_ranges(self) -> None:
-        source = Source()
-        with opened(source.fetch) as file:
-            file.expect([(0, 10)])
-            file.seek(MIB + 5)
-            assert file.read(10) == DATA[MIB + 5 :][:10]
-        assert (MIB + 5, MIB + 5 + SMALL_BYTES) in source.asked
-
-    def test_read1_ends_with_an_announced_range_and_fetches_nothing_beyond(self) -> None:
-        source = Source()
-        with opened(source.fetch) as file:
-            file.expect([(1000, 5000)])
-            file.seek(1000)
-            assert file.read1(SMALL_BYTES) == DATA[1000:5000]
-        assert source.asked == [(1000, 5000)]
-
-    def test_ranges_that_are_passed_over_are_given_up(self) -> None:
-        passed_over = threading.Event()
-
-        def hold(at: int) -> None:
-            if at < 32 * MIB:
-                assert passed_over.wait(PATIENCE_S)
-
-        source = Source(hold)
-        with opened(source.fetch) as file:
-            file.expect(self.key_frames)
-            source.wait(lambda: source.active == IN_FLIGHT)
-            start, end = self.key_frames[40]
-            file.seek(start)
-            assert file.read(end - start) == DATA[start:end]  # though no thread is free
-            passed_over.set()
-            source.wait(lambda: source.active == 0)
-            asked_before = [span for span in source.asked if span < (start, end)]
-            assert asked_before == sorted(asked_before) == list(self.key_frames[:IN_FLIGHT])
-            assert file.bytes_read < sum(
-                e - s for s, e in source.asked
-            )  # those on their way broke off
-
-    def test_the_order_of_reading_need_not_be_that_of_the_object(self) -> None:
-        source = Source()
-        with opened(source.fetch) as file:
-            file.expect(self.key_frames[::-1])
-            for start, end in self.key_frames[::-1]:
-                file.seek(start)
-                assert file.read(end - start) == DATA[start:end]
-        assert sorted(source.asked) == list(self.key_frames)
-
-    def test_what_was_read_on_is_given_up_for_what_is_announced(self) -> None:
-        announced = threading.Event()
-
-        def hold(at: int) -> None:
-            if 8 * MIB <= at < 32 * MIB:
-                assert announced.wait(PATIENCE_S)
-
-        source = Source(hold)
-        with opened(source.fetch) as file:
-            read_on(file, 7 * MIB)
-            source.wait(lambda: source.active >= IN_FLIGHT - 1)
-            file.expect([(40 * MIB, 40 * MIB + 10)])
-            announced.set()
-            source.wait(lambda: source.active == 0 and (40 * MIB, 40 * MIB + 10) in source.asked)
-            assert file.bytes_read < 12 * MIB
-
-    def test_an_empty_announcement_ends_it(self) -> None:
-        source = Source()
-        with opened(source.fetch) as file:
-            file.expect([(0, 10)])
-            file.expect([])
-            file.seek(MIB)
-            file.read(10)
-        assert (MIB, MIB + BLOCK_BYTES) in source.asked
-
-    @given(ranges=ranges)
-    def test_everything_announced_is_wanted_and_within_the_object(self, ranges: list[Span]) -> None:
-        order = Announced(ranges, len(DATA))
-        wanted = order.wanted()
-        for start, end in ranges:
-            for position in {start, (start + end) // 2, end - 1}:
-                if start <= position < min(end, len(DATA)):
-                    order.reading_at(position, 1)
-                    assert any(s <= position < e for s, e in [order.needed(position, 1)])
-            wanted += order.wanted()
-        assert all(0 <= s < e <= len(DATA) and e - s <= LARGEST_PIECE_BYTES for s, e in wanted)
-        for start, end in ranges:
-            if start < min(end, len(DATA)):
-                assert any(s <= start < e for s, e in wanted)
-
-
 class TestFailing:
     def test_a_failure_in_the_background_fails_the_read_that_needs_it_and_no_other(self) -> None:
         failing = True
@@ -491,40 +311,3 @@ def test_a_server_is_read_ahead_and_a_folder_leaves_that_to_the_system(
         bucket.put("a", b"footage")
         with bucket.open("a") as source:
             assert isinstance(source, ReadsAhead) is reads_ahead
-
-
-def test_the_key_frames_of_a_video_cost_their_own_bytes(
-    s3_bucket: S3Bucket, tmp_path: Path
-) -> None:
-    path = tmp_path / "video.mp4"
-    write_video(path)
-    with av.open(str(path)) as container:
-        keys = [
-            (packet.pos, packet.pos + packet.size)
-            for packet in container.demux(video=0)
-            if packet.is_keyframe and packet.pos is not None
-        ]
-    data = path.read_bytes()
-    s3_bucket.put("a", data)
-    with s3_bucket.open("a") as source:
-        source.expect(keys)
-        for start, end in keys:
-            source.seek(start)
-            assert source.read(end - start) == data[start:end]
-        assert len(keys) == source.requests == 4
-        assert source.bytes_read == sum(end - start for start, end in keys) < len(data) / 4
-
-
-def write_video(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            "mpeg4", rate=25, options={"g": "15", "sc_threshold": "1000000000"}
-        )
-        stream.width, stream.height, stream.bit_rate = 320, 240, 20_000_000
-        for number in range(60):
-            frame = av.VideoFrame(320, 240, "yuv420p")
-            for plane in frame.planes:
-                plane.update(DATA[number : number + plane.buffer_size])
-            frame.pict_type = PictureType.I if number % 15 == 0 else PictureType.NONE
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())

@@ -7,7 +7,7 @@ stays in the tests.
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -19,6 +19,16 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 
 B_FRAMES = {"bf": "3", "x264-params": "scenecut=0:b-adapt=0:ref=3"}
+# Arguments of `record`.
+FORMATS: dict[str, dict[str, Any]] = {
+    "H.264": {},
+    "H.264, B-frames": {"options": B_FRAMES},
+    "HEVC": {"codec": "libx265"},
+    "4:4:4": {"pixel_format": "yuv444p"},
+    "10 bit": {"pixel_format": "yuv420p10le"},
+    "MKV": {"suffix": "mkv", "options": B_FRAMES},
+    "MPEG-TS": {"suffix": "ts", "options": B_FRAMES},
+}
 AUDIO_RATE = 48_000
 _MUXERS = {"mkv": "matroska", "ts": "mpegts"}
 _FAST = {
