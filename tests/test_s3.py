@@ -1,6 +1,6 @@
 """What only an S3-compatible server shows: conditions, pages, cut answers, and how errors read.
 
-Reading ahead and by ranges is `test_ranged`.
+Reading ahead and by ranges is `test_ranged` and `test_announced`.
 MiniStack lets any secret in, so refusals are answered by botocore's Stubber here.
 """
 
