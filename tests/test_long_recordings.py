@@ -99,3 +99,20 @@ def test_what_decoded_before_reading_failed_is_kept_and_the_rest_failed(
     assert failed["status"] == "failed"
     assert "the bucket went away" in failed["error"]
     assert (failed["start_s"], failed["end_s"]) == (whole[2]["start_s"], whole[-1]["end_s"])
+
+
+@pytest.mark.usefixtures("frame_by_frame")
+def test_settings_taken_back_after_an_interrupted_change_bring_all_frames_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site(tmp_path / "changed")
+    made.put("long.mp4", LONG)
+    made.run()
+    before = made_of(made)
+    other = made.changed(clips={"jpeg_quality": 70})
+    with monkeypatch.context() as patch:
+        patch.setattr(clips, "stream_spans", interrupted(2, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            other.run()
+    made.run()
+    assert made_of(made) == before

@@ -1,11 +1,11 @@
 """A recording decoded in parts, side by side: the very same result as in one go."""
 
-from fractions import Fraction
 from functools import lru_cache
 from io import BytesIO
 from itertools import pairwise
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -78,6 +78,11 @@ def never_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_pass, "every_frame", None)
 
 
+def never_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, whoever splits a stream fails."""
+    monkeypatch.setattr(one_pass, "every_frame_of", None)
+
+
 @lru_cache(maxsize=1)
 def film() -> tuple[Picture, ...]:
     """Of 10 frames a second, with cuts, a stand-still and darkness."""
@@ -100,11 +105,12 @@ def passed(data: bytes, workers: int, settings: ClipSettings = SETTINGS) -> OneP
     return result
 
 
-def parts_in(data: bytes, shortest_s: float) -> list[Part]:
+def parts_in(data: bytes, shortest_s: float, longest_s: float = inf) -> list[Part]:
     with open_container(BytesIO(data), "mov") as opened:
         stream = video_stream(opened)
         assert stream.time_base
-        return parts_of(opened, stream, float(Fraction(shortest_s) / stream.time_base))
+        ticks_per_s = float(1 / stream.time_base)
+        return parts_of(opened, stream, shortest_s * ticks_per_s, longest_s * ticks_per_s)
 
 
 def frames_in(data: bytes, parts: list[Part]) -> list[tuple[int | None, int, int]]:
@@ -132,7 +138,7 @@ def test_four_workers_give_what_one_does(
     assert len(parts_in(data, 2.0)) >= 4
     whole = {
         detector: passed(data, 1, SETTINGS.model_copy(update={"detector": detector}))
-        for detector in ("content", "adaptive", "histogram")
+        for detector in ("content", "adaptive")
     }
     never_in_one_go(monkeypatch)
     for detector, expected in whole.items():
@@ -140,6 +146,18 @@ def test_four_workers_give_what_one_does(
         assert found == expected
         assert found.spans[-1].span.end_frame == FRAMES
         assert any(sampled.frames for sampled in found.spans)
+
+
+@pytest.mark.usefixtures("_short_parts")
+@pytest.mark.parametrize("detector", ["histogram", "hash", "threshold"])
+def test_detectors_that_want_every_picture_are_given_them_in_one_go(
+    detector: Literal["histogram", "hash", "threshold"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = filmed(options=B_FRAMES)
+    settings = SETTINGS.model_copy(update={"detector": detector})
+    whole = passed(data, 1, settings)
+    never_in_parts(monkeypatch)
+    assert passed(data, 4, settings) == whole
 
 
 @pytest.mark.usefixtures("_short_parts")
@@ -205,7 +223,12 @@ def test_parts_are_as_long_as_asked_for_and_adjoin(shortest_s: float) -> None:
 SPLIT = filmed(options=B_FRAMES)
 
 
-@pytest.mark.usefixtures("_short_parts")
+def test_key_frames_too_far_apart_make_one_part() -> None:
+    groups_s = GOP / 10
+    assert len(parts_in(SPLIT, groups_s, longest_s=2 * groups_s)) > 1
+    assert parts_in(SPLIT, groups_s, longest_s=groups_s / 2) == [Part(None, None)]
+
+
 def test_a_file_of_one_group_of_pictures_is_one_part() -> None:
     data = filmed(key_frame_every=10_000)
     assert parts_in(data, 2.0) == [Part(None, None)]
@@ -292,7 +315,7 @@ def test_the_parts_of_real_footage_cover_its_stream() -> None:
             entries = stream.index_entries
             keys = {entry.timestamp for entry in entries if entry.is_keyframe}
             assert stream.time_base
-            parts = parts_of(opened, stream, float(2 / stream.time_base))
+            parts = parts_of(opened, stream, float(2 / stream.time_base), inf)
         edges = [part.start_dts for part in parts[1:]]
         assert edges == [part.end_dts for part in parts[:-1]]
         assert set(edges) <= keys

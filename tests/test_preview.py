@@ -266,3 +266,11 @@ def test_nothing_decodable_gives_no_span_and_the_reason() -> None:
     result, _ = previewed(with_damaged_packets(filmed(), range(FRAMES)))
     assert result.spans == ()
     assert result.damage.first_error == "Invalid data found when processing input"
+
+
+def test_of_a_file_cut_short_only_what_is_there_is_claimed(tmp_path: Path) -> None:
+    data = odd_videos.cut_short(tmp_path).read_bytes()
+    result, found = previewed(data)
+    whole = run_one_pass(lambda: BytesIO(data), facts_of(found), SETTINGS)
+    assert result.damage.packets > 0
+    assert result.spans[-1].span.end_pts <= whole.spans[-1].span.end_pts

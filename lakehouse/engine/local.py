@@ -109,6 +109,9 @@ class _Writer:
     def commit(self, batch: Sequence[Made]) -> Counter[str]:
         """One commit a table, the stage's own last: a parent found in it has all of its rows."""
         written: Counter[str] = Counter()
+        # Without its old rows in the stage's own table, a parent that is left half written is new.
+        in_parts = {made.parent_id for made in batch if not made.is_complete} - self.begun
+        remove_children(self.lake, self.stage.table, sorted(in_parts))
         for table in self.stage.side_tables:
             parents = {made.parent_id for made in batch} - self.begun
             rows = self._rows(table, [made for made in batch if made.parent_id in parents])

@@ -6,7 +6,7 @@ For work that lets go of Python's lock: decoding, encoding, waiting for a bucket
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,11 +38,12 @@ def streams_at_once(
     `work` raises is raised here; work that is then unfinished is closed.
     """
     waiting = iter(items)
-    running: dict[Future[Result | None], Stream[Result]] = {}
+    end = object()
+    running: dict[Future[Any], Stream[Result]] = {}
     pool = ThreadPoolExecutor(workers)
 
     def go_on(stream: Stream[Result]) -> None:
-        running[pool.submit(next, stream, None)] = stream
+        running[pool.submit(next, stream, end)] = stream
 
     try:
         for item in islice(waiting, workers):
@@ -52,7 +53,7 @@ def streams_at_once(
             for future in done:
                 stream = running.pop(future)
                 result = future.result()
-                if result is None:
+                if result is end:
                     for item in islice(waiting, 1):
                         go_on(work(item))
                 else:

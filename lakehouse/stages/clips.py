@@ -91,7 +91,7 @@ class ClipsStage:
         )
 
     def make(self, partition: Partition, parent_ids: Sequence[str]) -> Iterator[Made]:
-        """Decode each recording once. Workers that find no recording of their own help another."""
+        """Decode each recording once; where there are fewer than workers, several share one."""
         wanted = set(parent_ids)
         recordings = [
             row
@@ -134,7 +134,7 @@ class ClipsStage:
             parent_id=parent_id,
             rows={CLIPS.name: rows.clips, FRAMES.name: rows.take_frames()},
             footage_s=duration_s,
-            error=rows.error,
+            error=rows.error or error,
         )
 
 

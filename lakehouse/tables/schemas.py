@@ -109,10 +109,7 @@ CLIPS = Table(
             pa.field("state", pa.string()),  # moving, dark, covered, blurred, still; null: unknown
             pa.field("profile", pa.string(), nullable=False),  # exact, thrifty, preview
             # Where pictures were left out on purpose, and how many; null where nobody counted.
-            pa.field(
-                "left_out",
-                pa.list_(pa.struct([("start_pts", pa.int64()), ("end_pts", pa.int64())])),
-            ),
+            pa.field("left_out", pa.list_(_PTS_RANGE)),
             pa.field("frames_left_out", pa.int64()),
             pa.field("packets_lost", pa.int64()),  # refused by the decoder, out of damage
             pa.field("status", pa.string(), nullable=False),  # kept, too_short, failed

@@ -77,6 +77,8 @@ def _uniform_samples(track: Box) -> int:
     if sizes is None or not int.from_bytes(sizes[4:8]):
         return 0
     times = optional(track.content, b"mdia", b"minf", b"stbl", b"stts")
-    if times is not None and int.from_bytes(times[4:8]) == int.from_bytes(times[12:16]) == 1:
-        return 0
+    if times is not None and _handler(track) == b"soun":
+        entries, first_delta = int.from_bytes(times[4:8]), int.from_bytes(times[12:16])
+        if entries == first_delta == 1:
+            return 0
     return int.from_bytes(sizes[8:12])

@@ -97,7 +97,8 @@ def key_frames_for_groups(
     interval: int,
     end_pts: int,
 ) -> Iterator[Decoded]:
-    """Key frames that stand for all frames up to the next one, the last up to `end_pts`.
+    """Key frames that stand for all frames up to the next one, the last up to `end_pts`, unless
+    those after it can't be read.
 
     Of a container with an index, the packets of `indexed` are read and no others; see
     `spaced_key_frames`. Of others, every packet is read, and key frames less than `interval`
@@ -106,6 +107,7 @@ def key_frames_for_groups(
     on_one_thread(stream)
     stream.codec_context.skip_frame = "NONKEY"
     before: Decoded | None = None
+    refused = 0
     if indexed:
         frames = _sought(container, stream, damage, indexed)
     else:
@@ -115,9 +117,11 @@ def key_frames_for_groups(
             before = replace(before, duration=decoded.pts - before.pts)
         if before:
             yield before
-        before = decoded
-    if before and before.pts is not None:
-        yield replace(before, duration=max(before.duration, end_pts - before.pts))
+        before, refused = decoded, damage.packets
+    if before and before.pts is not None and damage.packets == refused:
+        before = replace(before, duration=max(before.duration, end_pts - before.pts))
+    if before:
+        yield before
 
 
 def _sought(
@@ -134,6 +138,8 @@ def _sought(
         if packet and packet.size and packet.dts == entry.timestamp:
             yield from decode(packet, damage)
             yield from drain(stream, damage)
+        else:
+            damage.add("a key frame of the index is not there")
 
 
 def _passed_by(

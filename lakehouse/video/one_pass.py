@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -36,7 +36,10 @@ from lakehouse.video.segmenting import SampledSpan, Segmenter
 from lakehouse.video.shots import ShotDetector, watcher
 from lakehouse.video.thrift import frames_with_news
 
-_SHORTEST_PART_S = 10.0
+_SHORTEST_PART_S, _LONGEST_PART_S = 10.0, 30.0
+"""A part is looked at as a whole before the next is joined to it: its length bounds memory."""
+_SPLIT_DETECTORS = {"content", "adaptive"}
+"""The others want every picture kept until parts are joined."""
 _PREVIEW_INTERVAL_S = 1.0
 """Key frames that follow each other faster are passed over in a preview."""
 _PREVIEW_THRESHOLD = 45.0
@@ -112,7 +115,7 @@ def stream_spans(
     cv2.setNumThreads(1)
     one_pass = _Pass(open_source, facts, settings, profile)
     given = 0
-    if workers > 1 and profile == "exact":
+    if workers > 1 and profile == "exact" and settings.detector in _SPLIT_DETECTORS:
         try:
             for span in one_pass.side_by_side(workers):
                 yield span
@@ -150,16 +153,29 @@ class _Pass:
                 frames = frames_with_news(container, stream, damage)
             else:
                 frames = self._key_frames(source, container, stream, damage)
-            looks = self._looks(frames, damage, is_part=False)
-            yield from self._segmented(looks)
+            spans = self._segmented(self._looks(frames, damage, is_part=False), damage)
+            if self.profile == "preview":
+                spans = self._from_the_start(spans, damage)
+            yield from spans
+
+    def _from_the_start(
+        self, spans: Iterator[SampledSpan], damage: Damage
+    ) -> Iterator[SampledSpan]:
+        """The first one stands for what an edit list shows before the first whole key frame."""
+        for first in islice(spans, 1):
+            start_pts = first.span.start_pts if damage.packets else self.facts.start_pts
+            yield replace(first, span=replace(first.span, start_pts=start_pts))
+        yield from spans
 
     def side_by_side(self, workers: int) -> Iterator[SampledSpan]:
         """Raises CannotSplit unless the parts add up, without any damage, to the whole."""
-        with self._opened() as (_, container, stream):
-            parts = parts_of(container, stream, float(_SHORTEST_PART_S / self.facts.time_base))
-        if len(parts) < 2:
-            raise CannotSplit
         with _Readers(self._opened) as readers, ThreadPoolExecutor(workers) as pool:
+            with readers.reader() as (container, stream):
+                limits = _SHORTEST_PART_S, _LONGEST_PART_S
+                ticks = [float(limit / self.facts.time_base) for limit in limits]
+                parts = parts_of(container, stream, *ticks)
+            if len(parts) < 2:
+                raise CannotSplit
 
             def look_at(part: Part) -> list[Look]:
                 damage = Damage()
@@ -170,8 +186,8 @@ class _Pass:
                     raise CannotSplit
                 return looks
 
-            looks = joined(_in_order(pool, look_at, parts, workers), self.grid)
-            yield from self._segmented(looks)
+            with closing(_in_order(pool, look_at, parts, workers)) as in_order:
+                yield from self._segmented(joined(in_order, self.grid), Damage())
 
     def _looks(self, frames: Iterable[Decoded], damage: Damage, *, is_part: bool) -> Iterator[Look]:
         return looks_at(
@@ -182,14 +198,14 @@ class _Pass:
             self.facts.start_pts,
         )
 
-    def _segmented(self, looks: Iterable[Look]) -> Iterator[SampledSpan]:
+    def _segmented(self, looks: Iterable[Look], damage: Damage) -> Iterator[SampledSpan]:
         facts = self.facts
         shots = ShotDetector(*self.detector, facts.time_base, facts.frame_rate)
         frame_ticks = round(1 / (facts.time_base * Fraction(facts.frame_rate)))
         segmenter = Segmenter(self.settings, self.grid, shots, facts.time_base, frame_ticks)
         for look in looks:
             yield from segmenter.add(look)
-        yield from segmenter.finish()
+        yield from segmenter.finish(damage.packets)
 
     def _key_frames(
         self, source: BinaryIO, container: InputContainer, stream: VideoStream, damage: Damage
@@ -245,7 +261,7 @@ class _Readers:
 
 def _in_order(
     pool: ThreadPoolExecutor, work: Callable[[Part], list[Look]], parts: list[Part], ahead: int
-) -> Iterator[list[Look]]:
+) -> Generator[list[Look], None, None]:
     """The results of all parts, at most `ahead` of them waiting to be taken."""
     waiting = iter(parts)
     running: deque[Future[list[Look]]] = deque(

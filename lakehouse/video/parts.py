@@ -6,6 +6,7 @@ Where to split and how to decode one part belong here; running parts side by sid
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -35,21 +36,27 @@ class Part:
     end_dts: int | None
 
 
-def parts_of(container: InputContainer, stream: VideoStream, min_ticks: float) -> list[Part]:
-    """Parts of at least `min_ticks`, as the container's index tells; one where it tells nothing.
+def parts_of(
+    container: InputContainer, stream: VideoStream, min_ticks: float, max_ticks: float
+) -> list[Part]:
+    """Parts of `min_ticks` to `max_ticks`, as the container's index tells; one, which is the
+    whole stream, where it tells nothing or key frames lie further apart.
 
     Streams whose edit list leaves out frames are not split: a seek shows other frames then.
     """
+    whole = [Part(None, None)]
     keys = [entry.timestamp for entry in indexed_key_frames(container, stream)]
     is_edited = any(entry.is_discard for entry in stream.index_entries)
     if is_edited or keys != sorted(set(keys)) or not keys:
-        return [Part(None, None)]
-    edges: list[int | None] = [None]
-    last = keys[0]
-    while (number := bisect_left(keys, last + min_ticks)) < len(keys):
-        last = keys[number]
-        edges.append(last)
-    return [Part(*pair) for pair in zip(edges, [*edges[1:], None], strict=True)]
+        return whole
+    edges = [keys[0]]
+    while (number := bisect_left(keys, edges[-1] + min_ticks)) < len(keys):
+        edges.append(keys[number])
+    end = max(entry.timestamp for entry in stream.index_entries)
+    if any(after - before > max_ticks for before, after in pairwise([*edges, end])):
+        return whole
+    starts = [None, *edges[1:]]
+    return [Part(*pair) for pair in zip(starts, [*starts[1:], None], strict=True)]
 
 
 def every_frame_of(
@@ -68,9 +75,14 @@ def every_frame_of(
         except FFmpegError as error:
             raise CannotSplit from error
     packets = read_packets(container, stream, damage)
+    is_leading = True
     for number, packet in enumerate(packets):
         if number == 0 and part.start_dts is not None:
             first_pts = _starting_pts(packet, part.start_dts)
+        elif first_pts is not None and packet.pts is not None:
+            is_leading = is_leading and packet.pts < first_pts
+            if not is_leading and packet.pts < first_pts:
+                raise CannotSplit
         if part.end_dts is not None and packet.dts is not None and packet.dts >= part.end_dts:
             end_pts = _starting_pts(packet, part.end_dts)
             frames = _up_to(packet, end_pts, packets, stream, damage)
@@ -106,10 +118,9 @@ def _up_to(
         if packet.pts is None or packet.pts >= key_pts:
             break
         leading.append(packet)
-    for packet in [key, *leading] if leading else []:
-        yield from (frame for frame in decode(packet, damage) if _is_before(frame, key_pts))
-    yield from (frame for frame in drain(stream, damage) if _is_before(frame, key_pts))
-
-
-def _is_before(decoded: Decoded, pts: int) -> bool:
-    return decoded.pts is not None and decoded.pts < pts
+    fed = [decode(packet, damage) for packet in ([key, *leading] if leading else [])]
+    for decoded in chain(*fed, drain(stream, damage)):
+        if decoded.pts is None or decoded.pts > key_pts:
+            raise CannotSplit
+        if decoded.pts < key_pts:
+            yield decoded

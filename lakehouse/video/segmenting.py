@@ -90,6 +90,7 @@ class Segmenter:
         self._loss_lingers = _LOSS_LINGERS_S * ticks_per_s
         self._last: Look | None = None
         self._losses: list[tuple[int, int]] = []
+        self._packets_lost = 0
         self._lost_pts: int | None = None
         self._samples: list[Sample] = []
         self._left_out: list[tuple[int, int]] = []
@@ -99,7 +100,7 @@ class Segmenter:
         last, self._last = self._last, look
         if look.packets_lost:
             self._lost_pts = look.pts
-            self._losses.append((look.pts, look.packets_lost))
+            self._note_loss(look.pts, look.packets_lost)
         if last and self._is_loss(last, look):
             self._states.restart(self._end(last))
             yield from self._taken(self._tiler.lose(self._end(last), look.pts))
@@ -121,16 +122,21 @@ class Segmenter:
             for pts, state in self._states.add(look.pts, signals):
                 yield from self._taken(self._tiler.cut_at(pts, state))
 
-    def finish(self) -> Iterator[SampledSpan]:
-        """No more looks."""
+    def finish(self, packets_lost: int) -> Iterator[SampledSpan]:
+        """No more looks; so many packets were refused in all."""
         if not self._last:
             return
+        self._note_loss(self._last.pts, packets_lost - self._packets_lost)
         for cut in self._shots.finish():
             yield from self._taken(self._tiler.cut(cut))
         end_pts = self._end(self._last)
         if self._last.size is None:
             self._left_out.append((self._last.pts, end_pts))
         yield from self._taken(self._tiler.finish(end_pts))
+
+    def _note_loss(self, pts: int, packets: int) -> None:
+        self._losses.append((pts, packets))
+        self._packets_lost += packets
 
     def _end(self, look: Look) -> int:
         return look.pts + (look.duration or self._frame_ticks)
@@ -193,7 +199,7 @@ class _States:
 
     def __init__(self, tracker: StateTracker) -> None:
         self._tracker = tracker
-        self._shot_pts = 0
+        self._shot_pts: int | None = None
         self._is_first = True
         self._last: Signals | None = None
         self._starts: list[int] = []
@@ -222,6 +228,8 @@ class _States:
         if self._is_first:
             self._is_first = False
             signals = replace(signals, motion=None, residual_motion=None)
+        if self._shot_pts is None:
+            self._shot_pts = pts
         known = self._tracker.state
         for change in self._tracker.add(pts, signals):
             self._note(change.pts, change.state)

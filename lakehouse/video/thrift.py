@@ -89,7 +89,9 @@ class _Thrift:
                 return
         latest: deque[Decoded] = deque(maxlen=_GLANCE_BACK_FRAMES)
         for packet in (key, *rest):
-            for decoded in decode(packet, self.damage):
+            # A key frame that is fed a second time has told its damage already.
+            damage = Damage() if known and packet is key else self.damage
+            for decoded in decode(packet, damage):
                 if not (known and decoded.pts == key.pts):
                     yield decoded
                     latest.append(decoded)
