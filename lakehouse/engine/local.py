@@ -61,7 +61,8 @@ def run_stage(
 ) -> StageReport:
     """Bring the stage's rows of the partition up to date; commits nothing if they are.
 
-    A run that is killed keeps the commits made so far, each with all rows of its parents.
+    A run that is killed keeps the commits made so far; a parent of which only some rows are
+    written counts as new.
     `on_made` hears of every parent as soon as its rows are made.
     """
     started = time.monotonic()

@@ -139,12 +139,11 @@ class ClipsStage:
 
 
 def _facts(recording: dict[str, Any]) -> StreamFacts:
-    time_base = time_base_of(recording)
     return StreamFacts(
         container=recording["container"],
-        time_base=time_base,
+        time_base=time_base_of(recording),
         start_pts=recording["start_pts"],
-        end_pts=recording["start_pts"] + round(recording["duration_s"] / time_base),
+        duration_s=recording["duration_s"],
         frame_rate=recording["frame_rate"],
         rotation_deg=recording["rotation_deg"],
     )

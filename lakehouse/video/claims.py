@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from lakehouse.video.mp4.boxes import Box, NotSliceable, boxes, optional, read_index, version
+from lakehouse.video.mp4.movie import MOST_TICKS_PER_S
 
-_LARGEST_TIME_SCALE = 2**31 - 1
 _AVI_HEADER_BYTES = 4096
 
 
@@ -45,7 +45,7 @@ def _check_mp4(source: BinaryIO) -> None:
         if _uniform_samples(track) > file_bytes:
             raise ValueError("its index claims more samples than the file has bytes")
     video = next((track for track in tracks if _handler(track) == b"vide"), None)
-    if video and not 0 < _ticks_per_s(video) <= _LARGEST_TIME_SCALE:
+    if video and not 0 < _ticks_per_s(video) <= MOST_TICKS_PER_S:
         raise ValueError("the video track has no time scale, so its frames have no times")
 
 

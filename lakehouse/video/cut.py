@@ -28,11 +28,11 @@ from av.video.stream import VideoStream
 from lakehouse.errors import UserError
 from lakehouse.video.edit_list import write_exact
 from lakehouse.video.mp4.boxes import NotSliceable
+from lakehouse.video.mp4.movie import common_ticks_per_s
 from lakehouse.video.mp4.slicer import slice_span
 from lakehouse.video.probe import ProbeError, open_container, video_stream
 from lakehouse.video.span import Span, codec_name, pts, read_span, tick_s
 
-_LARGEST_TIME_SCALE = 2**31 - 1
 # AVI stores no presentation times: FFmpeg guesses them, wrongly, where these codecs reorder.
 _UNORDERED_IN_AVI = {"h264", "hevc"}
 
@@ -155,7 +155,7 @@ def _refusal(stream: Stream) -> str | None:
 def _mux(span: Span, streams: Sequence[Stream]) -> tuple[memoryview, int]:
     """A movie in memory that starts with the span, and the span's length in its time scale."""
     tick = tick_s(streams[0])
-    movie_ticks_per_s = _movie_time_scale(streams)
+    movie_ticks_per_s = common_ticks_per_s([tick_s(stream).denominator for stream in streams])
     options = {
         "movie_timescale": str(movie_ticks_per_s),
         "video_track_timescale": str(tick.denominator),
@@ -171,13 +171,6 @@ def _mux(span: Span, streams: Sequence[Stream]) -> tuple[memoryview, int]:
             movie.mux_one(packet)
     shown_s = (span.shown_end - span.shown_start) * tick
     return muxed.getbuffer(), math.floor(shown_s * movie_ticks_per_s)
-
-
-def _movie_time_scale(streams: Sequence[Stream]) -> int:
-    """Ticks per second in which the video's times are whole, and if possible the audio's too."""
-    video = tick_s(streams[0]).denominator
-    common = math.lcm(*(tick_s(stream).denominator for stream in streams))
-    return common if common <= _LARGEST_TIME_SCALE else video
 
 
 def _start_at_zero(span: Span, streams: Sequence[Stream]) -> None:

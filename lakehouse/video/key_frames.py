@@ -52,7 +52,7 @@ def starts_decoding(codec: str, frame: memoryview, configuration: bytes) -> bool
 
 def _h264_starts_right(frame: memoryview, extradata: bytes | None) -> bool | None:
     """What a frame states of itself: IDR, or a recovery point after 0 frames; none for nothing."""
-    for unit in _units(frame, _h264_prefix(extradata)):
+    for unit in units(frame, _h264_prefix(extradata)):
         kind = unit[0] & 0x1F if unit else 0
         if kind in (_H264_SLICE, _H264_IDR):
             return True if kind == _H264_IDR else None
@@ -66,7 +66,7 @@ def _h264_starts_right(frame: memoryview, extradata: bytes | None) -> bool | Non
 def _hevc_starts_right(frame: memoryview, configuration: bytes) -> bool:
     """Whether the first slice is of an intra random access point (ITU-T H.265, table 7-1)."""
     prefix = (configuration[21] & 3) + 1 if len(configuration) > 21 else 4
-    kinds = (unit[0] >> 1 & 0x3F for unit in _units(frame, prefix) if unit)
+    kinds = (unit[0] >> 1 & 0x3F for unit in units(frame, prefix) if unit)
     return next((kind in _HEVC_KEY_SLICES for kind in kinds if kind in _HEVC_SLICES), False)
 
 
@@ -95,7 +95,7 @@ def _h264_prefix(extradata: bytes | None) -> int:
     return (extradata[4] & 3) + 1 if extradata and in_mp4 else 0
 
 
-def _units(data: memoryview, prefix: int) -> Iterator[memoryview]:
+def units(data: memoryview, prefix: int) -> Iterator[memoryview]:
     """The NAL units of an access unit, in MP4's framing (ISO/IEC 14496-15) or in Annex B's."""
     start = 0
     while prefix and start + prefix < len(data):

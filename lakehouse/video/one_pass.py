@@ -56,9 +56,14 @@ class StreamFacts:
     container: str
     time_base: Fraction
     start_pts: int
-    end_pts: int
+    duration_s: float
     frame_rate: float
     rotation_deg: int
+
+    @property
+    def end_pts(self) -> int:
+        """Where the last frame ends, by what the container promises."""
+        return self.start_pts + round(self.duration_s / self.time_base)
 
 
 def facts_of(probed: Probe) -> StreamFacts:
@@ -67,7 +72,7 @@ def facts_of(probed: Probe) -> StreamFacts:
         container=probed.container,
         time_base=probed.time_base,
         start_pts=probed.start_pts,
-        end_pts=probed.start_pts + round(probed.duration_s / probed.time_base),
+        duration_s=probed.duration_s,
         frame_rate=probed.frame_rate,
         rotation_deg=probed.rotation_deg,
     )

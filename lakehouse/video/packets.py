@@ -4,7 +4,7 @@ Reading and grouping belong here. Which packets are decoded is decided in `decod
 `thrift`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -48,6 +48,13 @@ def read_packets(
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
+    yield from demuxed(container, stream, damage)
+
+
+def demuxed(
+    container: InputContainer, stream: VideoStream, damage: Damage
+) -> Iterator[VideoPacket]:
+    """As `read_packets`, but other streams stay as they are."""
     packets = container.demux(stream)
     while True:
         try:
@@ -76,6 +83,16 @@ def seek_to_key_frame(container: InputContainer, stream: VideoStream, dts: int) 
     """
     # Backwards, FFmpeg takes it for a pts, and stops a key frame early if frames are reordered.
     container.seek(dts, stream=stream, backward=False)
+
+
+def shown_before(key: VideoPacket, packets: Iterable[VideoPacket]) -> list[VideoPacket]:
+    """Of the packets after a key frame, those that lead: they are shown before it."""
+    leading = []
+    for packet in packets:
+        if packet.pts is None or key.pts is None or packet.pts >= key.pts:
+            break
+        leading.append(packet)
+    return leading
 
 
 def groups_of_pictures(packets: Iterator[VideoPacket]) -> Iterator[list[VideoPacket]]:

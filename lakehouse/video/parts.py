@@ -20,6 +20,7 @@ from lakehouse.video.packets import (
     indexed_key_frames,
     read_packets,
     seek_to_key_frame,
+    shown_before,
 )
 
 
@@ -113,11 +114,7 @@ def _up_to(
 ) -> Iterator[Decoded]:
     """The frames before the next part's key frame: of an open group of pictures, some of them
     are decoded with its help."""
-    leading = []
-    for packet in packets:
-        if packet.pts is None or packet.pts >= key_pts:
-            break
-        leading.append(packet)
+    leading = shown_before(key, packets)
     fed = [decode(packet, damage) for packet in ([key, *leading] if leading else [])]
     for decoded in chain(*fed, drain(stream, damage)):
         if decoded.pts is None or decoded.pts > key_pts:

@@ -22,7 +22,13 @@ from numpy.typing import NDArray
 
 from lakehouse.video.decode import Decoded, decode, drain, on_one_thread
 from lakehouse.video.key_frames import is_true_key_frame
-from lakehouse.video.packets import Damage, VideoPacket, groups_of_pictures, read_packets
+from lakehouse.video.packets import (
+    Damage,
+    VideoPacket,
+    groups_of_pictures,
+    read_packets,
+    shown_before,
+)
 
 _WIDTH, _HEIGHT = 128, 72
 _MOST_MEAN_CHANGE = 1.0
@@ -73,7 +79,7 @@ class _Thrift:
             yield key_frame
         if self._stood and following and self._may_stand(group, following[0]):
             if not known:
-                leading = _shown_before(key, rest)
+                leading = shown_before(key, rest)
                 for decoded in self._all_of(key, *leading):
                     key_frame = decoded if decoded.pts == key.pts else key_frame
                     yield decoded
@@ -81,7 +87,7 @@ class _Thrift:
                 known = True
             after = self._look_ahead(following[0])
             if self._is_same(key_frame, after):
-                leading = _shown_before(following[0], following[1:])
+                leading = shown_before(following[0], following[1:])
                 del following[1 : 1 + len(leading)]
                 for pts in sorted(packet.pts or 0 for packet in [*rest, *leading]):
                     yield Decoded(pts, None)
@@ -139,13 +145,3 @@ class _Thrift:
             frame, width=_WIDTH, height=_HEIGHT, format="gray", interpolation="AREA", threads=1
         )
         return cast(NDArray[np.uint8], small.to_ndarray())
-
-
-def _shown_before(key: VideoPacket, packets: Sequence[VideoPacket]) -> list[VideoPacket]:
-    """The packets right after a key frame that are shown before it."""
-    leading = []
-    for packet in packets:
-        if packet.pts is None or key.pts is None or packet.pts >= key.pts:
-            break
-        leading.append(packet)
-    return leading

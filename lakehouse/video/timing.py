@@ -19,6 +19,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from lakehouse.video.packets import Damage, demuxed
+
 LONGEST_S = 31 * 86_400
 """No recording lasts longer."""
 
@@ -75,7 +77,7 @@ def read_head(container: InputContainer, stream: VideoStream, until_byte: int) -
     """
     packets: list[Shown] = []
     frame = None
-    for count, packet in enumerate(_readable(container, stream)):
+    for count, packet in enumerate(demuxed(container, stream, Damage())):
         packets.extend(_shown(packet))
         if frame is None and count < _PACKETS_UNTIL_A_FRAME:
             frame = _first_frame(packet)
@@ -112,7 +114,7 @@ def read_end(container: InputContainer, stream: VideoStream, head: Head) -> int 
 
 def read_all(container: InputContainer, stream: VideoStream) -> list[Shown]:
     """Every packet from where the container stands, as far as it can be read."""
-    return [shown for packet in _readable(container, stream) for shown in _shown(packet)]
+    return [shown for packet in demuxed(container, stream, Damage()) for shown in _shown(packet)]
 
 
 def from_index(stream: VideoStream, file_bytes: int) -> Timing | None:
@@ -212,18 +214,6 @@ def _is_indexed_after(pts: int, stream: VideoStream) -> bool:
     """Without Cues, seeking would read the file up to there, as slowly as reading all of it."""
     count = len(stream.index_entries)
     return count > 0 and stream.index_entries[count - 1].timestamp > pts
-
-
-def _readable(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except (FFmpegError, IndexError):  # PyAV's own, after the last packet of an MPEG-TS in
-            return  # which streams appeared; the decode pass reports damage with its position
-        if packet is None:
-            return
-        yield packet
 
 
 def _shown(packet: Packet[VideoStream]) -> Iterator[Shown]:

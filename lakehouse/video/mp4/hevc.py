@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from lakehouse.video.key_frames import units
+
 _PARAMETER_SETS = range(32, 35)  # VPS, SPS and PPS
 _ARRAYS_AT = 22  # bytes into the configuration
 
@@ -42,15 +44,11 @@ def _stated(configuration: bytes) -> Iterator[bytes]:
 
 def _repeated(sample: memoryview, prefix: int) -> Iterator[bytes]:
     """The parameter sets of an access unit, which stand before its first slice."""
-    at = 0
-    while at + prefix < len(sample):
-        end = at + prefix + int.from_bytes(sample[at : at + prefix])
-        unit = sample[at + prefix : end]
+    for unit in units(sample, prefix):
         if unit and _kind(unit) < _PARAMETER_SETS.start:
             return
         if unit and _kind(unit) in _PARAMETER_SETS:
             yield bytes(unit)
-        at = end
 
 
 def _kind(unit: bytes | memoryview) -> int:

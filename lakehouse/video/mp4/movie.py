@@ -5,6 +5,8 @@ Finding the tracks and reading their headers belongs here; their sample tables a
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -82,6 +84,12 @@ def read_movie(source: BinaryIO) -> Movie:
     if _VIDEO not in tracks:
         raise NotSliceable("it has no video track")
     return Movie(placement, tracks[_VIDEO], tracks.get(_AUDIO), file_bytes)
+
+
+def common_ticks_per_s(ticks_per_s: Sequence[int]) -> int:
+    """A time scale in which the times of the first track are whole, and if possible all."""
+    common = math.lcm(*ticks_per_s)
+    return common if common <= MOST_TICKS_PER_S else ticks_per_s[0]
 
 
 def _kind(found: Box) -> bytes:

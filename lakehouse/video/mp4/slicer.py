@@ -8,7 +8,6 @@ is `movie`, writing the new one `index`. Nothing is decoded.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
@@ -21,7 +20,7 @@ from lakehouse.video.mp4.boxes import NotSliceable, read_range
 from lakehouse.video.mp4.hevc import decodes_by_configuration
 from lakehouse.video.mp4.index import ClipTrack, write_head
 from lakehouse.video.mp4.media import Media, read_media
-from lakehouse.video.mp4.movie import MOST_TICKS_PER_S, Track, read_movie
+from lakehouse.video.mp4.movie import Track, common_ticks_per_s, read_movie
 from lakehouse.video.mp4.samples import Samples
 
 _AUDIO_PRE_ROLL_S = Fraction(1, 10)  # Opus needs 80 ms to settle, AAC one packet
@@ -64,7 +63,7 @@ def slice_span(source: BinaryIO, start_pts: int, end_pts: int) -> Slice:
     movie = read_movie(source)
     picture = _picture(source, movie.video, start_pts, end_pts)
     excerpts = [picture, *([_sound(movie.audio, picture)] if movie.audio else [])]
-    ticks_per_s = _movie_ticks_per_s([excerpt.track for excerpt in excerpts])
+    ticks_per_s = common_ticks_per_s([excerpt.track.ticks_per_s for excerpt in excerpts])
     parts, media = read_media(source, [excerpt.samples for excerpt in excerpts], movie.file_bytes)
     tracks = [
         _clip_track(excerpt, own, ticks_per_s) for excerpt, own in zip(excerpts, media, strict=True)
@@ -128,12 +127,6 @@ def _sound(track: Track, picture: _Excerpt) -> _Excerpt:
         raise NotSliceable("nothing is heard in the span")
     wait_s = Fraction(heard_from - round(start), ticks_per_s)
     return _Excerpt(track, part, heard_from, heard / ticks_per_s, wait_s)
-
-
-def _movie_ticks_per_s(tracks: Sequence[Track]) -> int:
-    """Ticks in which the video's times are whole, and if possible the audio's too."""
-    common = math.lcm(*(track.ticks_per_s for track in tracks))
-    return common if common <= MOST_TICKS_PER_S else tracks[0].ticks_per_s
 
 
 def _clip_track(excerpt: _Excerpt, media: Media, ticks_per_s: int) -> ClipTrack:
