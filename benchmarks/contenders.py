@@ -29,7 +29,7 @@ from scenedetect import ContentDetector, detect
 from lakehouse.settings import ClipSettings, Profile
 from lakehouse.video import signals
 from lakehouse.video.one_pass import facts_of, stream_spans
-from lakehouse.video.packets import Damage
+from lakehouse.video.packets import Damage, Reading
 from lakehouse.video.probe import probe
 from lakehouse.video.segmenting import SampledSpan
 
@@ -137,9 +137,9 @@ def ours(file: Path, profile: Profile, workers: int = 1) -> tuple[Rows, int]:
 
     with open_file() as source:
         facts = facts_of(probe(source))
-    damage = Damage()
-    spans = stream_spans(open_file, facts, ClipSettings(), damage, profile, workers)
-    rows = _rows(spans, damage)
+    reading = Reading()
+    spans = stream_spans(open_file, facts, ClipSettings(), reading, profile, workers)
+    rows = _rows(spans, reading.damage)
     return rows, sum(source.bytes_read for source in opened)
 
 

@@ -119,7 +119,7 @@ def frames_in(data: bytes, parts: list[Part]) -> list[tuple[int | None, int, int
     for part in parts:
         with open_container(BytesIO(data), "mov") as opened:
             damage = Damage()
-            for seen in every_frame_of(opened, video_stream(opened), part, damage):
+            for seen in every_frame_of(opened, video_stream(opened), part, damage, bytearray()):
                 assert seen.frame is not None
                 frames.append((seen.pts, seen.duration, number_of(seen.frame)))
             assert damage.packets == 0

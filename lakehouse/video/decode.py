@@ -13,6 +13,7 @@ from av.index import IndexEntry
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from lakehouse.video.digest import StreamDigest
 from lakehouse.video.packets import (
     Damage,
     VideoPacket,
@@ -20,6 +21,7 @@ from lakehouse.video.packets import (
     read_packets,
     seek_to_key_frame,
 )
+from lakehouse.video.picture_size import refusal
 
 _PREVIEW_SHARE = 0.12
 
@@ -42,7 +44,7 @@ def decode(packet: VideoPacket, damage: Damage) -> Iterator[Decoded]:
     try:
         frames = packet.decode()
     except FFmpegError as error:
-        damage.add(error)
+        damage.add(refusal(packet.stream, error) or error)
         return
     if packet.is_corrupt:  # an MPEG-TS shows its losses only here
         damage.add("packets are incomplete")
@@ -62,11 +64,15 @@ def drain(stream: VideoStream, damage: Damage) -> Iterator[Decoded]:
 
 
 def every_frame(
-    container: InputContainer, stream: VideoStream, damage: Damage
+    container: InputContainer,
+    stream: VideoStream,
+    damage: Damage,
+    digest: StreamDigest | None = None,
 ) -> Iterator[Decoded]:
-    """All frames of the stream. One bad packet costs its own frames only."""
+    """All frames of the stream. One bad packet costs its own frames only. `digest` takes in every
+    packet."""
     on_one_thread(stream)
-    for packet in read_packets(container, stream, damage):
+    for packet in read_packets(container, stream, damage, digest):
         yield from decode(packet, damage)
 
 

@@ -27,9 +27,11 @@ from lakehouse.video.decode import (
     key_frames_for_groups,
     spaced_key_frames,
 )
+from lakehouse.video.digest import StreamDigest
 from lakehouse.video.looking import Look, joined, looks_at
-from lakehouse.video.packets import Damage
+from lakehouse.video.packets import Damage, Reading
 from lakehouse.video.parts import CannotSplit, Part, every_frame_of, parts_of
+from lakehouse.video.picture_size import MOST_PIXELS
 from lakehouse.video.probe import Probe, open_container, video_stream
 from lakehouse.video.sampling import Grid, Sampler
 from lakehouse.video.segmenting import SampledSpan, Segmenter
@@ -47,6 +49,7 @@ _PREVIEW_THRESHOLD = 45.0
 
 OpenSource = Callable[[], BinaryIO]
 _Opened = tuple[BinaryIO, InputContainer, VideoStream]
+_Looked = tuple[list[Look], bytearray]
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,12 @@ def facts_of(probed: Probe) -> StreamFacts:
 
 @dataclass(frozen=True)
 class OnePass:
-    """The result of decoding one recording. `spans` tile its frames; none if no frame decodes."""
+    """The result of decoding one recording. `spans` tile its frames; none if no frame decodes.
+    `packets_hash` is none of a preview."""
 
     spans: tuple[SampledSpan, ...]
     damage: Damage
+    packets_hash: str | None
 
 
 def run_one_pass(
@@ -92,24 +97,30 @@ def run_one_pass(
     settings: ClipSettings,
     profile: Profile = "exact",
     workers: int = 1,
+    most_pixels: int = MOST_PIXELS,
 ) -> OnePass:
     """All spans of a recording at once; see `stream_spans`."""
-    damage = Damage()
-    spans = stream_spans(open_source, facts, settings, damage, profile, workers)
-    return OnePass(tuple(spans), damage)
+    reading = Reading()
+    spans = tuple(
+        stream_spans(open_source, facts, settings, reading, profile, workers, most_pixels)
+    )
+    return OnePass(spans, reading.damage, reading.packets_hash)
 
 
 def stream_spans(
     open_source: OpenSource,
     facts: StreamFacts,
     settings: ClipSettings,
-    damage: Damage,
+    reading: Reading,
     profile: Profile = "exact",
     workers: int = 1,
+    most_pixels: int = MOST_PIXELS,
 ) -> Generator[SampledSpan, None, None]:
     """Decode the recording once; spans come as soon as they are final, and tile its frames.
 
-    `damage` grows meanwhile. Raises ProbeError if the recording can't be opened.
+    `reading.damage` grows meanwhile; `reading.packets_hash` comes after the last span, unless it
+    is a preview. Larger pictures than `most_pixels` are damage. Raises ProbeError if the recording
+    can't be opened.
 
     `open_source` is called once a worker, for a reader of its own. With several workers, parts of
     the recording are decoded side by side and the result is the same; only `exact` is split.
@@ -118,17 +129,17 @@ def stream_spans(
     share the cores.
     """
     cv2.setNumThreads(1)
-    one_pass = _Pass(open_source, facts, settings, profile)
+    one_pass = _Pass(open_source, facts, settings, profile, most_pixels)
     given = 0
     if workers > 1 and profile == "exact" and settings.detector in _SPLIT_DETECTORS:
         try:
-            for span in one_pass.side_by_side(workers):
+            for span in one_pass.side_by_side(reading, workers):
                 yield span
                 given += 1
             return
         except CannotSplit:
             pass  # decoding in one go gives the same spans, and finds out what is wrong
-    yield from islice(one_pass.in_one_go(damage), given, None)
+    yield from islice(one_pass.in_one_go(reading), given, None)
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,7 @@ class _Pass:
     facts: StreamFacts
     settings: ClipSettings
     profile: Profile
+    most_pixels: int
 
     @property
     def detector(self) -> tuple[str, float | None]:
@@ -150,18 +162,21 @@ class _Pass:
         interval = self.settings.sample_interval_s / self.facts.time_base
         return Grid(self.facts.start_pts, float(interval))
 
-    def in_one_go(self, damage: Damage) -> Iterator[SampledSpan]:
+    def in_one_go(self, reading: Reading) -> Iterator[SampledSpan]:
+        damage = reading.damage
         with self._opened() as (source, container, stream):
+            digest = StreamDigest(stream)
             if self.profile == "exact":
-                frames = every_frame(container, stream, damage)
+                frames = every_frame(container, stream, damage, digest)
             elif self.profile == "thrifty":
-                frames = frames_with_news(container, stream, damage)
+                frames = frames_with_news(container, stream, damage, digest)
             else:
                 frames = self._key_frames(source, container, stream, damage)
             spans = self._segmented(self._looks(frames, damage, is_part=False), damage)
             if self.profile == "preview":
                 spans = self._from_the_start(spans, damage)
             yield from spans
+            reading.packets_hash = digest.value()
 
     def _from_the_start(
         self, spans: Iterator[SampledSpan], damage: Damage
@@ -172,27 +187,34 @@ class _Pass:
             yield replace(first, span=replace(first.span, start_pts=start_pts))
         yield from spans
 
-    def side_by_side(self, workers: int) -> Iterator[SampledSpan]:
+    def side_by_side(self, reading: Reading, workers: int) -> Iterator[SampledSpan]:
         """Raises CannotSplit unless the parts add up, without any damage, to the whole."""
         with _Readers(self._opened) as readers, ThreadPoolExecutor(workers) as pool:
             with readers.reader() as (container, stream):
                 limits = _SHORTEST_PART_S, _LONGEST_PART_S
                 ticks = [float(limit / self.facts.time_base) for limit in limits]
                 parts = parts_of(container, stream, *ticks)
+                digest = StreamDigest(stream)
             if len(parts) < 2:
                 raise CannotSplit
 
-            def look_at(part: Part) -> list[Look]:
-                damage = Damage()
+            def look_at(part: Part) -> _Looked:
+                damage, digests = Damage(), bytearray()
                 with readers.reader() as (container, stream):
-                    frames = every_frame_of(container, stream, part, damage)
+                    frames = every_frame_of(container, stream, part, damage, digests)
                     looks = list(self._looks(frames, damage, is_part=True))
                 if damage.packets:
                     raise CannotSplit
-                return looks
+                return looks, digests
+
+            def looks_of(looked: Iterable[_Looked]) -> Iterator[list[Look]]:
+                for looks, digests in looked:
+                    digest.join(digests)
+                    yield looks
 
             with closing(_in_order(pool, look_at, parts, workers)) as in_order:
-                yield from self._segmented(joined(in_order, self.grid), Damage())
+                yield from self._segmented(joined(looks_of(in_order), self.grid), Damage())
+            reading.packets_hash = digest.value()
 
     def _looks(self, frames: Iterable[Decoded], damage: Damage, *, is_part: bool) -> Iterator[Look]:
         return looks_at(
@@ -233,7 +255,9 @@ class _Pass:
         with closing(self.open_source()) as source:
             if self.profile == "preview" and isinstance(source, ReadsAhead):
                 source.expect([(0, 1)])  # from here on nothing is fetched but what is asked for
-            with open_container(source, self.facts.container) as container:
+            with open_container(
+                source, self.facts.container, most_pixels=self.most_pixels
+            ) as container:
                 yield source, container, video_stream(container)
 
 
@@ -265,11 +289,11 @@ class _Readers:
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Part], list[Look]], parts: list[Part], ahead: int
-) -> Generator[list[Look], None, None]:
+    pool: ThreadPoolExecutor, work: Callable[[Part], _Looked], parts: list[Part], ahead: int
+) -> Generator[_Looked, None, None]:
     """The results of all parts, at most `ahead` of them waiting to be taken."""
     waiting = iter(parts)
-    running: deque[Future[list[Look]]] = deque(
+    running: deque[Future[_Looked]] = deque(
         pool.submit(work, part) for part in islice(waiting, ahead + 1)
     )
     try:

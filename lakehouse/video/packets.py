@@ -5,7 +5,7 @@ Reading and grouping belong here. Which packets are decoded is decided in `decod
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from av.container import InputContainer
@@ -15,10 +15,13 @@ from av.packet import Packet
 from av.stream import Discard
 from av.video.stream import VideoStream
 
+from lakehouse.video.digest import StreamDigest
 from lakehouse.video.key_frames import is_true_key_frame
 
 _MOST_PACKETS = 600
 _MOST_BYTES = 64 * 2**20
+_MOST_TIMES_READ = 4
+"""An index may point to the same bytes from millions of frames, and bytes may be compressed."""
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -37,10 +40,23 @@ class Damage:
         self.first_error = self.first_error or reason
 
 
+@dataclass
+class Reading:
+    """What reading a stream tells besides its frames: `damage` as they come, and after the last
+    one the hash of all packets, none where not all were read."""
+
+    damage: Damage = field(default_factory=Damage)
+    packets_hash: str | None = None
+
+
 def read_packets(
-    container: InputContainer, stream: VideoStream, damage: Damage
+    container: InputContainer,
+    stream: VideoStream,
+    damage: Damage,
+    digest: StreamDigest | None = None,
 ) -> Iterator[VideoPacket]:
-    """The stream's packets from where the container stands, other streams passed over.
+    """The stream's packets from where the container stands, other streams passed over; `digest`
+    takes them in.
 
     The last one is empty: it makes the decoder give out what it holds back. A container that
     can't be read on ends early, and `damage` says so.
@@ -48,7 +64,10 @@ def read_packets(
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
-    yield from demuxed(container, stream, damage)
+    for packet in demuxed(container, stream, damage):
+        if digest:
+            digest.add(packet)
+        yield packet
 
 
 def demuxed(
@@ -56,6 +75,7 @@ def demuxed(
 ) -> Iterator[VideoPacket]:
     """As `read_packets`, but other streams stay as they are."""
     packets = container.demux(stream)
+    left_bytes = most_bytes(container)
     while True:
         try:
             packet = next(packets, None)
@@ -65,7 +85,17 @@ def demuxed(
             return
         if packet is None:
             return
+        left_bytes -= packet.size
+        if left_bytes < 0:
+            damage.add("it holds the same bytes again and again")
+            return
         yield packet
+
+
+def most_bytes(container: InputContainer) -> int:
+    """More than this is not read of one stream: packets may be compressed once more, and an index
+    may point to the same bytes from millions of frames."""
+    return _MOST_TIMES_READ * container.size
 
 
 def indexed_key_frames(container: InputContainer, stream: VideoStream) -> list[IndexEntry]:

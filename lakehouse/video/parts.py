@@ -13,11 +13,13 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from lakehouse.video.decode import Decoded, decode, drain, on_one_thread
+from lakehouse.video.digest import packet_digest
 from lakehouse.video.key_frames import is_true_key_frame
 from lakehouse.video.packets import (
     Damage,
     VideoPacket,
     indexed_key_frames,
+    most_bytes,
     read_packets,
     seek_to_key_frame,
     shown_before,
@@ -48,7 +50,8 @@ def parts_of(
     whole = [Part(None, None)]
     keys = [entry.timestamp for entry in indexed_key_frames(container, stream)]
     is_edited = any(entry.is_discard for entry in stream.index_entries)
-    if is_edited or keys != sorted(set(keys)) or not keys:
+    named_bytes = sum(entry.size for entry in stream.index_entries)
+    if is_edited or keys != sorted(set(keys)) or not keys or named_bytes > most_bytes(container):
         return whole
     edges = [keys[0]]
     while (number := bisect_left(keys, edges[-1] + min_ticks)) < len(keys):
@@ -61,9 +64,14 @@ def parts_of(
 
 
 def every_frame_of(
-    container: InputContainer, stream: VideoStream, part: Part, damage: Damage
+    container: InputContainer,
+    stream: VideoStream,
+    part: Part,
+    damage: Damage,
+    digests: bytearray,
 ) -> Iterator[Decoded]:
-    """The frames of one part; one without a start needs a container that was not read yet.
+    """The frames of one part; one without a start needs a container that was not read yet. The
+    digests of its packets, which make up those of the stream, are appended to `digests`.
 
     Raises CannotSplit where the part turns out not to start or end at a key frame that a decoder
     can start at.
@@ -90,6 +98,7 @@ def every_frame_of(
         else:
             end_pts = None
             frames = decode(packet, damage)
+            digests += packet_digest(packet)
         for decoded in frames:
             if first_pts is None or (decoded.pts is not None and decoded.pts >= first_pts):
                 yield decoded

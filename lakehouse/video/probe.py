@@ -4,10 +4,12 @@ The container format is read off the first bytes and pinned: FFmpeg must never g
 from a bucket is a playlist that opens other files. Decoding is `decode`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from io import SEEK_END
+from types import MappingProxyType
 from typing import BinaryIO, cast
 
 import av
@@ -19,7 +21,8 @@ from av.video.stream import VideoStream
 
 from lakehouse.video import timing
 from lakehouse.video.claims import check_claims, is_fragmented
-from lakehouse.video.timing import LONGEST_S, Timing
+from lakehouse.video.picture_size import MOST_PIXELS, bound_decoders, oversize, size_options
+from lakehouse.video.timing import LONGEST_S, MOST_FRAMES, Head, Shown, Timing
 
 _SNIFFED_BYTES = 4096
 _HEAD_BYTES = 4 * 2**20
@@ -31,7 +34,7 @@ _SEEKABLE_CONTAINERS = {"matroska", "mpegts"}
 # or where the list of pieces at the end of the file may be used.
 _FIRST_FRAGMENT = {"fflags": "+ignidx"}
 _LISTED_FRAGMENTS = {"use_mfra_for": "pts"}
-_MAX_PIXELS = 8192 * 8192
+_FEWER_STREAMS = {"max_streams": "64"}  # FFmpeg decodes pictures of each to know its format
 
 
 class ProbeError(Exception):
@@ -51,6 +54,9 @@ class Probe:
     `variable_frame_rate` and `key_frame_interval` (a median in frames, none where fewer than two
     key frames were seen) are of all frames in MP4, MOV and AVI and in small files of other kinds,
     and else of the first few seconds.
+
+    `first_packet_hash` is equal of equal footage, and a hint only: 32 hexadecimal digits, none
+    where the first packet can't be read.
     """
 
     container: str
@@ -69,6 +75,7 @@ class Probe:
     key_frame_interval: float | None
     has_audio: bool
     start_time: datetime | None
+    first_packet_hash: str | None
 
 
 def sniff_container(head: bytes) -> str:
@@ -100,24 +107,30 @@ class _AsItComes:
 
 
 def open_container(
-    source: BinaryIO, container: str, options: dict[str, str] | None = None
+    source: BinaryIO,
+    container: str,
+    options: Mapping[str, str] = MappingProxyType({}),
+    most_pixels: int = MOST_PIXELS,
 ) -> InputContainer:
     """The file, from its first byte, opened with the pinned format. Raises ProbeError.
 
-    `options` are FFmpeg's, for its demuxer.
+    `options` are FFmpeg's, for its demuxer. Its decoders refuse pictures of more than
+    `most_pixels`.
     """
     try:
         check_claims(source, container)
         source.seek(0)
-        return av.open(
+        opened = av.open(
             cast(BinaryIO, _AsItComes(source)),
             mode="r",
             format=container,
-            options=options,
+            options={**options, **_FEWER_STREAMS, **size_options(most_pixels)},
             metadata_errors="replace",
         )
     except (FFmpegError, ValueError, MemoryError) as error:
         raise ProbeError(f"cannot be opened as {container}: {_reason(error)}") from error
+    bound_decoders(opened)
+    return opened
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -131,8 +144,9 @@ def video_stream(container: InputContainer) -> VideoStream:
     raise ProbeError("no video stream" + (", only audio" if container.streams.audio else ""))
 
 
-def probe(source: BinaryIO) -> Probe:
-    """Read what a file is. `source` is seekable. Raises ProbeError with what is wrong.
+def probe(source: BinaryIO, most_pixels: int = MOST_PIXELS) -> Probe:
+    """Read what a file is. `source` is seekable. Raises ProbeError with what is wrong; pictures of
+    more than `most_pixels` are.
 
     Only an index and the first frame are read of MP4, MOV and AVI; of Matroska, MPEG-TS and
     fragmented MP4 at most some MB at either end, if there are Cues, or a list of the fragments.
@@ -141,17 +155,17 @@ def probe(source: BinaryIO) -> Probe:
     source.seek(0)
     name = sniff_container(source.read(_SNIFFED_BYTES))
     fragmented = name == "mov" and is_fragmented(source)
-    options = _FIRST_FRAGMENT if fragmented else None
-    with open_container(source, name, options) as container:
+    options = _FIRST_FRAGMENT if fragmented else {}
+    with open_container(source, name, options, most_pixels) as container:
         stream = video_stream(container)
         context = stream.codec_context
         if not (context.width > 0 and context.height > 0):
             raise ProbeError("the video stream has no picture size")
-        if context.width * context.height > _MAX_PIXELS:
-            raise ProbeError(f"a picture size of {context.width} x {context.height} is refused")
+        if too_large := oversize(stream):
+            raise ProbeError(too_large)
         if not stream.time_base:
             raise ProbeError("the video stream has no time base")
-        times, frame = _timing(source, name, fragmented, container, stream)
+        times, head = _timing(source, name, fragmented, container, stream)
         duration_s = times.span * stream.time_base
         if duration_s > LONGEST_S:
             raise ProbeError(f"its frames lie {duration_s // 86_400} days apart, which is refused")
@@ -161,7 +175,7 @@ def probe(source: BinaryIO) -> Probe:
             pixel_format=context.pix_fmt or "unknown",
             width=context.width,
             height=context.height,
-            rotation_deg=_rotation(frame),
+            rotation_deg=_rotation(head.frame),
             time_base=stream.time_base,
             start_pts=times.start,
             duration_s=float(duration_s),
@@ -172,13 +186,14 @@ def probe(source: BinaryIO) -> Probe:
             key_frame_interval=times.key_frame_interval,
             has_audio=bool(container.streams.audio),
             start_time=_start_time(container),
+            first_packet_hash=head.first_packet_hash,
         )
 
 
 def _timing(
     source: BinaryIO, name: str, fragmented: bool, container: InputContainer, stream: VideoStream
-) -> tuple[Timing, VideoFrame | None]:
-    """The timing, from as little as tells it, and the first frame that decodes near the start."""
+) -> tuple[Timing, Head]:
+    """The timing, from as little as tells it, and the first packets."""
     if name in _INDEXED_CONTAINERS and not fragmented:
         found = _from_index(source, stream)
         if found:
@@ -186,12 +201,12 @@ def _timing(
             if name == "avi" and head.packets:
                 # It states decoding times only, of which FFmpeg makes these.
                 found = replace(found, start=min(packet.pts for packet in head.packets))
-            return found, head.frame
+            return found, head
     head = timing.read_head(container, stream, _HEAD_BYTES)
     if not head.packets:
         raise ProbeError("the video stream has no frames")
     if head.is_whole:
-        return timing.from_packets(stream, head.packets), head.frame
+        return timing.from_packets(stream, head.packets), head
     end = None
     if fragmented:
         with open_container(source, name, _LISTED_FRAGMENTS) as listed:
@@ -201,18 +216,28 @@ def _timing(
     elif name in _SEEKABLE_CONTAINERS:
         end = timing.read_end(container, stream, head)
     if end is not None:
-        return timing.from_ends(stream, head, end), head.frame
+        return timing.from_ends(stream, head, end), head
     with open_container(source, name) as whole:
         again = video_stream(whole)
         found = _from_index(source, again) if name in _INDEXED_CONTAINERS else None
-        found = found or timing.from_packets(again, timing.read_all(whole, again))
-    return found, head.frame
+        found = found or timing.from_packets(again, _all_packets(whole, again))
+    return found, head
+
+
+def _all_packets(container: InputContainer, stream: VideoStream) -> list[Shown]:
+    packets = timing.read_all(container, stream)
+    if len(packets) >= MOST_FRAMES:
+        raise ProbeError(f"it has {MOST_FRAMES} frames or more, which is refused")
+    return packets
 
 
 def _from_index(source: BinaryIO, stream: VideoStream) -> Timing | None:
     file_bytes = source.seek(0, SEEK_END)
-    if len(stream.index_entries) > file_bytes:
+    count = len(stream.index_entries)
+    if count > file_bytes:
         raise ProbeError("its index names more frames than the file has bytes")
+    if count >= MOST_FRAMES:
+        raise ProbeError(f"its index names {count} frames, which is refused")
     found = timing.from_index(stream, file_bytes)
     if found and found.frames_missing == found.frame_count:
         raise ProbeError("the file ends before its first frame: it was cut short")

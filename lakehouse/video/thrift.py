@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lakehouse.video.decode import Decoded, decode, drain, on_one_thread
+from lakehouse.video.digest import StreamDigest
 from lakehouse.video.key_frames import is_true_key_frame
 from lakehouse.video.packets import (
     Damage,
@@ -42,16 +43,19 @@ _LARGER_THAN_BEFORE = 1.25
 
 
 def frames_with_news(
-    container: InputContainer, stream: VideoStream, damage: Damage
+    container: InputContainer,
+    stream: VideoStream,
+    damage: Damage,
+    digest: StreamDigest | None = None,
 ) -> Iterator[Decoded]:
     """All frames of the stream in order, those of still groups without their pictures.
 
-    Every picture that is there is the one that a full decode gives. Memory: the packets of two
-    groups.
+    Every picture that is there is the one that a full decode gives. `digest` takes in every
+    packet. Memory: the packets of two groups.
     """
     on_one_thread(stream)
     thrift = _Thrift(stream, damage)
-    groups = groups_of_pictures(read_packets(container, stream, damage))
+    groups = groups_of_pictures(read_packets(container, stream, damage, digest))
     group = next(groups, [])
     while group:
         following = next(groups, [])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 from typing import NamedTuple
 
@@ -19,10 +19,13 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from lakehouse.video.digest import StreamDigest
 from lakehouse.video.packets import Damage, demuxed
 
 LONGEST_S = 31 * 86_400
 """No recording lasts longer."""
+MOST_FRAMES = 10_000_000
+"""Nor has it more, which are 92 hours of 30 a second."""
 
 _HEAD_PACKETS = 20_000
 _PACKETS_UNTIL_A_FRAME = 120
@@ -44,11 +47,13 @@ class Shown(NamedTuple):
 class Head:
     """The first packets of a stream in decoding order; all of them if `is_whole`.
 
-    `frame` is the first that decodes, none if the first packets hold none.
+    `frame` is the first that decodes, none if the first packets hold none. `first_packet_hash`,
+    none if there is no packet, is that of a stream that consists of the first.
     """
 
     packets: list[Shown]
     frame: VideoFrame | None
+    first_packet_hash: str | None
     is_whole: bool
 
 
@@ -77,14 +82,17 @@ def read_head(container: InputContainer, stream: VideoStream, until_byte: int) -
     """
     packets: list[Shown] = []
     frame = None
+    digest = StreamDigest(stream)
     for count, packet in enumerate(demuxed(container, stream, Damage())):
         packets.extend(_shown(packet))
+        if digest.value() is None:
+            digest.add(packet)
         if frame is None and count < _PACKETS_UNTIL_A_FRAME:
             frame = _first_frame(packet)
         far = count >= _HEAD_PACKETS or (packet.pos or 0) >= until_byte
         if far and (frame or count >= _PACKETS_UNTIL_A_FRAME):
-            return Head(packets, frame, is_whole=False)
-    return Head(packets, frame, is_whole=True)
+            return Head(packets, frame, digest.value(), is_whole=False)
+    return Head(packets, frame, digest.value(), is_whole=True)
 
 
 def read_end(container: InputContainer, stream: VideoStream, head: Head) -> int | None:
@@ -113,8 +121,10 @@ def read_end(container: InputContainer, stream: VideoStream, head: Head) -> int 
 
 
 def read_all(container: InputContainer, stream: VideoStream) -> list[Shown]:
-    """Every packet from where the container stands, as far as it can be read."""
-    return [shown for packet in demuxed(container, stream, Damage()) for shown in _shown(packet)]
+    """Every packet from where the container stands, as far as it can be read, and at most
+    `MOST_FRAMES`."""
+    packets = demuxed(container, stream, Damage())
+    return list(islice((shown for packet in packets for shown in _shown(packet)), MOST_FRAMES))
 
 
 def from_index(stream: VideoStream, file_bytes: int) -> Timing | None:
