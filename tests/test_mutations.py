@@ -1,10 +1,10 @@
 """Damaged footage of every kind, made by seed: each file ends as rows, and the ledger closes."""
 
-import random
 from pathlib import Path
 
 import pytest
 
+from benchmarks.mutations import mutations
 from lakehouse.query.ledger import open_accounts
 from lakehouse.tables.schemas import CLIPS, RECORDINGS
 from tests.lakes import PARTITION, Site, film
@@ -24,42 +24,12 @@ def good_files() -> list[bytes]:
     ]
 
 
-def truncated(data: bytes, rng: random.Random) -> bytes:
-    return data[: rng.randrange(len(data))]
-
-
-def with_flipped_bits(data: bytes, rng: random.Random) -> bytes:
-    changed = bytearray(data)
-    for _ in range(rng.randrange(1, 200)):
-        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def with_foreign_bytes(data: bytes, rng: random.Random) -> bytes:
-    at = rng.randrange(len(data))
-    return data[:at] + rng.randbytes(rng.randrange(1, 500)) + data[at + rng.randrange(500) :]
-
-
-def with_lying_headers(data: bytes, rng: random.Random) -> bytes:
-    changed = bytearray(data)
-    reach = min(len(changed) - 4, 4000)
-    for _ in range(rng.randrange(1, 6)):
-        at = rng.choice([rng.randrange(reach), len(changed) - 4 - rng.randrange(reach)])
-        changed[at : at + 4] = rng.randbytes(4)
-    return bytes(changed)
-
-
-DAMAGES = (truncated, with_flipped_bits, with_foreign_bytes, with_lying_headers)
-
-
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = empty_site(tmp_path_factory.mktemp("mutations"))
-    rng = random.Random(2026)
     files = good_files()
-    for number in range(FILES):
-        damage = DAMAGES[number % len(DAMAGES)]
-        site.put(f"{number:04d}.bin", damage(rng.choice(files), rng))
+    for name, data in mutations(files, FILES, seed=2026):
+        site.put(name, data)
     site.put("intact.mp4", files[0])
     site.run()
     return site
