@@ -43,6 +43,10 @@ class S3Settings(_Group):
     region: str = "us-east-1"
     addressing: Literal["path", "virtual"] = "path"
     """`virtual` puts the bucket's name into the host name, as Volcano TOS requires."""
+    timeout_s: float = Field(default=30.0, gt=0)
+    """A request that isn't answered for so long is made again."""
+    attempts: int | None = Field(default=None, ge=1)
+    """How often a request is made in all; none for AWS_MAX_ATTEMPTS, or 7."""
 
 
 class StateSettings(_Group):
@@ -110,6 +114,39 @@ class ClipSettings(_Group):
         if self.max_clip_s < 2 * self.min_clip_s:
             raise ValueError("max_clip_s must be at least twice min_clip_s")
         return self
+
+
+class LimitSettings(_Group):
+    """What one file may cost. One that needs more becomes a row with an error."""
+
+    deadline_s: float = Field(default=60.0, gt=0)
+    """A probe may take this long; a decode this long and `deadline_per_footage_s` for each second
+    of footage."""
+    deadline_per_footage_s: float = Field(default=4.0, ge=0)
+    memory_mb: int = Field(default=3072, ge=512)
+    """Of the process that reads the file."""
+    picture_pixels: int = Field(default=8192 * 8192, ge=1)
+    """Larger pictures are refused."""
+    attempts: int = Field(default=3, ge=1)
+    """A row that failed so often is tried again only if it is asked for by name."""
+
+
+class MaintenanceSettings(_Group):
+    """How the tables are kept small and quick."""
+
+    keep_versions_s: float = Field(default=900.0, ge=0)
+    """Versions younger than this stay, since somebody may still read them. Tagged ones stay too."""
+
+
+class EventSettings(_Group):
+    """Where a bucket tells of new objects. Without any, the polling sensor finds them."""
+
+    queue_url: str | None = None
+    """An SQS queue that receives the bucket's notifications."""
+    spool: Path | None = None
+    """A folder in which `lakehouse listen` lays down what is pushed to it."""
+    token_variable: str = "KENNEL_LISTEN_TOKEN"
+    """The environment variable with the token that pushes must carry in their address."""
 
 
 class Thresholds(_Group):
@@ -180,7 +217,16 @@ class Settings(BaseSettings):
     """The first day that Dagster offers as a partition; footage of earlier days is refused."""
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Recordings decoded at once."""
+    settle_s: float = Field(default=2.0, ge=0)
+    """A file of a folder that changed this recently is looked at again: if it changed in between,
+    it is still being written, and left for the next run. Objects of S3 appear whole."""
+    removed_footage: Literal["mark", "remove"] = "mark"
+    """What becomes of the rows of a removed object: kept as history that views don't show, or
+    removed."""
     s3: S3Settings = S3Settings()
+    limits: LimitSettings = LimitSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
+    events: EventSettings = EventSettings()
     clips: ClipSettings = ClipSettings()
     thresholds: Thresholds = Thresholds()
     captioners: dict[VariantName, CaptionerSettings] = {

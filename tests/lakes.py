@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from lakehouse.engine.local import StageReport, run_stage
+from lakehouse.engine.retry import Retry
 from lakehouse.query.views import all_tables, connect
 from lakehouse.settings import Settings, load_settings
 from lakehouse.stages.chain import chain
@@ -29,7 +30,7 @@ from lakehouse.storage.bucket import Bucket
 from lakehouse.storage.local import LocalBucket
 from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.schemas import Table
+from lakehouse.tables.schemas import FRAMES, RUNS, Table
 
 PARTITION = Partition(date(2026, 1, 2), "rex-front")
 FRAME_RATE = 10
@@ -131,7 +132,7 @@ class Site:
         self,
         partition: Partition = PARTITION,
         *,
-        retry_failed: bool = False,
+        retry: Retry | None = None,
         on_made: Callable[[Stage, Made], None] | None = None,
         stages: Sequence[Stage] | None = None,
     ) -> dict[str, StageReport]:
@@ -139,10 +140,10 @@ class Site:
         return {
             stage.name: run_stage(
                 stage,
-                self.lake,
                 partition,
                 "a-run",
-                retry_failed=retry_failed,
+                retry=retry,
+                max_attempts=self.settings.limits.attempts,
                 on_made=(lambda made, stage=stage: on_made(stage, made)) if on_made else None,
             )
             for stage in (self.stages() if stages is None else stages)
@@ -163,17 +164,24 @@ class Site:
 
     def versions(self) -> dict[str, int]:
         """The version of every table: none is raised without a commit."""
-        return {table.name: self.lake.dataset(table).version for table in all_tables(self.settings)}
+        return {table.name: self.lake.dataset(table).version for table in self.tables()}
 
     def contents(self) -> dict[str, set[tuple[str, str]]]:
-        """Keys and content hashes of every table."""
+        """Keys and content hashes of every table; frames by what they are of, not made from."""
         return {
             table.name: {
-                (row[table.key], row["content_hash"])
+                (
+                    row[table.key].rpartition("-")[0] if table is FRAMES else row[table.key],
+                    row["content_hash"],
+                )
                 for row in self.rows(table, table.key, "content_hash")
             }
-            for table in all_tables(self.settings)
+            for table in self.tables()
         }
+
+    def tables(self) -> list[Table]:
+        """The tables of what was made of footage."""
+        return [table for table in all_tables(self.settings) if table is not RUNS]
 
     def row_versions(self, table: Table) -> dict[str, int]:
         """For each key, the version of the table in which its row was last written."""
@@ -198,6 +206,7 @@ def site(folder: Path, **settings: Any) -> Site:
             lake=str(folder / "lake"),
             clips=clips,
             workers=2,
+            settle_s=settings.pop("settle_s", 0.0),
             **settings,
         )
     )

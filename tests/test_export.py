@@ -51,7 +51,7 @@ def test_a_clip_whose_recording_was_just_removed_is_told(copy: Site, tmp_path: P
     copy.remove(ROOMS)
     stages = [stage for stage in copy.stages() if stage.name == "recordings"]
     copy.run(stages=stages)
-    refused_export(copy, clip_id, tmp_path / "clip.mp4", "was removed")
+    refused_export(copy, clip_id, tmp_path / "clip.mp4", "gone from the bucket")
 
 
 def test_a_clip_whose_object_was_replaced_is_told(copy: Site, tmp_path: Path) -> None:

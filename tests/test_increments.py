@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from lakehouse.engine import local
+from lakehouse.engine import local, writer
 from lakehouse.engine.local import StageReport
+from lakehouse.engine.retry import Retry
 from lakehouse.errors import UserError
 from lakehouse.settings import MeasuredCaptioner
+from lakehouse.stages import scores
 from lakehouse.stages.recordings import recording_id
 from lakehouse.stages.stage import Made, Stage
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, FRAMES, RECORDINGS, SCORES, Table, embeddings
@@ -90,7 +92,7 @@ def test_a_report_counts_what_was_done_and_what_was_not(day: Site) -> None:
 
 def test_what_failed_is_tried_again_only_on_request(day: Site) -> None:
     before = {table.name: day.row_versions(table) for table in TABLES}
-    reports = day.run(retry_failed=True)
+    reports = day.run(retry=Retry())
     assert written(reports) == {"recordings": 1, "clips": 1}
     for table in TABLES:
         again = rewritten(day, table, before[table.name])
@@ -137,26 +139,20 @@ def test_an_object_that_is_repaired_is_made_without_being_asked_for(day: Site) -
         assert of("broken.mp4") in recordings_in(day, table)
 
 
-def test_a_change_stops_where_the_outcome_is_the_same(day: Site) -> None:
-    before = day.versions()
+def test_an_object_put_again_with_the_same_content_is_neither_decoded_nor_captioned_again(
+    day: Site,
+) -> None:
+    before = day.contents()
     day.put(ROOMS, film(("yard", 3), ("hall", 2)))
-    day.run()
-    assert changed_tables(day, before) == {"recordings", "clips", "frames"}
-
-
-def test_a_removed_object_takes_all_its_rows_along(day: Site) -> None:
-    others = {table.name: recordings_in(day, table) - {of(ROOMS)} for table in TABLES}
-    day.remove(ROOMS)
     reports = day.run()
-    assert written(reports) == {}
-    assert {table.name: recordings_in(day, table) for table in TABLES} == others
-
-
-def test_a_partition_that_was_emptied_has_no_rows(day: Site) -> None:
-    for name in (ROOMS, ATTIC, DARK, "broken.mp4"):
-        day.remove(name)
-    day.run()
-    assert [day.rows(table, table.key) for table in TABLES] == [[]] * len(TABLES)
+    reused = {name: report.reused for name, report in reports.items() if report.reused}
+    assert reused == {
+        "clips": 1,
+        "captions:default": 2,
+        "captions:zh": 2,
+        "embeddings:default": 2,
+    }
+    assert day.contents()["captions"] == before["captions"]
 
 
 # Settings change
@@ -222,6 +218,15 @@ def test_clips_that_new_settings_cut_alike_are_not_scored_again(day: Site) -> No
     assert changed_tables(day, before) == {"clips", "frames"}
 
 
+def test_a_new_version_of_scores_that_alters_no_value_stops_there(
+    day: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = day.versions()
+    monkeypatch.setattr(scores, "_CODE", scores._CODE + 1)
+    assert written(day.run(stages=shut(day))) == {"scores": 4}
+    assert changed_tables(day, before) == {"scores"}
+
+
 # A captioner with a server
 
 
@@ -241,7 +246,7 @@ def test_a_failed_caption_is_not_asked_for_again_unless_on_request(day: Site) ->
         asked = len(server.requests)
         report = asking.run()["captions:vlm"]
         assert (report.written, report.skipped, len(server.requests)) == (0, 3, asked)
-        report = asking.run(retry_failed=True)["captions:vlm"]
+        report = asking.run(retry=Retry())["captions:vlm"]
         assert (report.written, report.failed, len(server.requests)) == (2, 0, asked + 2)
     texts = day.rows(CAPTIONS, "text", "error", where="variant = 'vlm'")
     assert all(row["text"] and row["error"] is None for row in texts)
@@ -328,23 +333,30 @@ def test_a_listener_hears_of_each_parent_before_it_is_committed(day: Site) -> No
     before = day.versions()
     day.run(on_made=listen)
     assert heard["recordings"] == [before["recordings"]] * 3
-    assert heard["clips"] == [before["clips"]] * 3
+    assert heard["clips"] == [before["clips"] + done for done in range(3)]
 
 
 def run_and_be_killed(site: Site, table: str, commits: int) -> None:
     """Run the chain with a commit for each parent, and die before a table's next one."""
     done = {"commits": 0}
-    replace = local.replace_children
+    replace, add = writer.replace_children, writer.add_children
 
-    def replace_or_die(lake: Any, into: Table, parents: Sequence[str], rows: Any) -> int:
+    def or_die(into: Table) -> None:
         if into.name == table:
             if done["commits"] == commits:
                 os.kill(os.getpid(), signal.SIGKILL)
             done["commits"] += 1
+
+    def replace_or_die(lake: Any, into: Table, parents: Sequence[str], rows: Any) -> int:
+        or_die(into)
         return replace(lake, into, parents, rows)
 
+    def add_or_die(lake: Any, into: Table, rows: Any) -> int:
+        or_die(into)
+        return add(lake, into, rows)
+
     local._COMMIT_ROWS = 1
-    local.replace_children = replace_or_die
+    writer.replace_children, writer.add_children = replace_or_die, add_or_die
     site.run()
 
 

@@ -1,6 +1,7 @@
 """Recordings whose frames are written part by part: the same rows, whatever happens between."""
 
 from collections.abc import Generator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,10 @@ from typing import Any
 import pytest
 
 from lakehouse.engine import local
+from lakehouse.engine.workers import Workers
 from lakehouse.stages import clips
+from lakehouse.stages.object_tasks import DecodeTask
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS
-from lakehouse.video.one_pass import stream_spans
-from lakehouse.video.segmenting import SampledSpan
 from tests.lakes import Site, film, site
 
 LONG = film(("yard", 3), ("hall", 2), ("shed", 9))
@@ -33,11 +34,16 @@ def undisturbed(tmp_path: Path) -> Site:
 
 
 def interrupted(spans: int, problem: BaseException) -> Any:
-    """The decode pass, until something happens after so many spans."""
+    """What a worker does, until something happens after so many spans of a recording."""
+    whole = Workers.stream
 
-    def broken_off(*arguments: Any) -> Generator[SampledSpan, None, None]:
-        yield from islice(stream_spans(*arguments), spans)
-        raise problem
+    def broken_off(self: Workers, task: Any, deadline_s: float) -> Generator[Any, None, None]:
+        with closing(whole(self, task, deadline_s)) as results:
+            if not isinstance(task, DecodeTask):
+                yield from results
+                return
+            yield from islice(results, spans)
+            raise problem
 
     return broken_off
 
@@ -64,7 +70,7 @@ def test_a_run_killed_between_parts_leaves_no_clip_and_its_rerun_the_same_rows(
     made = site(tmp_path / "killed")
     made.put("long.mp4", LONG)
     with monkeypatch.context() as patch:
-        patch.setattr(clips, "stream_spans", interrupted(2, KeyboardInterrupt()))
+        patch.setattr(Workers, "stream", interrupted(2, KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             made.run()
     assert made.rows(FRAMES)
@@ -91,7 +97,7 @@ def test_what_decoded_before_reading_failed_is_kept_and_the_rest_failed(
     made = site(tmp_path / "failing")
     made.put("long.mp4", LONG)
     with monkeypatch.context() as patch:
-        patch.setattr(clips, "stream_spans", interrupted(2, OSError("the bucket went away")))
+        patch.setattr(Workers, "stream", interrupted(2, OSError("the bucket went away")))
         made.run()
     *kept, failed = made.rows(CLIPS)
     whole = undisturbed.rows(CLIPS)
@@ -111,7 +117,7 @@ def test_settings_taken_back_after_an_interrupted_change_bring_all_frames_back(
     before = made_of(made)
     other = made.changed(clips={"jpeg_quality": 70})
     with monkeypatch.context() as patch:
-        patch.setattr(clips, "stream_spans", interrupted(2, KeyboardInterrupt()))
+        patch.setattr(Workers, "stream", interrupted(2, KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             other.run()
     made.run()

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from lakehouse.engine.retry import Retry
 from lakehouse.engine.scan import partition_at, scan, with_work
 from lakehouse.query.ledger import open_accounts
-from lakehouse.query.views import all_tables
 from lakehouse.stages.chain import FAMILIES, stages_of, versions_of
 from lakehouse.stages.recordings import recording_id
 from lakehouse.storage.bucket import ObjectInfo
@@ -243,7 +243,7 @@ def test_every_row_says_which_run_and_version_of_its_stage_made_it(day: Site) ->
         if stage.table is not CAPTIONS
         for table in (stage.table, *stage.side_tables)
     }
-    for table in all_tables(day.settings):
+    for table in day.tables():
         rows = day.rows(table, "stage_version", "run_id")
         assert {row["run_id"] for row in rows} == {"a-run"}
         assert {row["stage_version"] for row in rows} == versions.get(
@@ -358,7 +358,7 @@ def test_tomorrow_may_exist_already_and_the_day_after_not() -> None:
 def test_only_partitions_with_something_to_do_have_work(day: Site) -> None:
     other = Partition(date(2026, 1, 3), "rex-front")
     stages = day.stages()
-    assert list(with_work([PARTITION, other], stages, retry_failed=False)) == []
-    assert list(with_work([PARTITION, other], stages, retry_failed=True)) == [PARTITION]
+    assert list(with_work([PARTITION, other], stages)) == []
+    assert list(with_work([PARTITION, other], stages, retry=Retry(), max_attempts=3)) == [PARTITION]
     brighter = day.changed(thresholds=LENIENT).stages()
-    assert list(with_work([PARTITION, other], brighter, retry_failed=False)) == [PARTITION]
+    assert list(with_work([PARTITION, other], brighter)) == [PARTITION]

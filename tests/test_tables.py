@@ -53,6 +53,7 @@ def clips_of(
             {
                 "clip_id": f"{recording}-{number}",
                 "recording_id": recording,
+                "etag": "an-etag",
                 "day": day,
                 "camera": camera,
                 "start_s": float(number),
@@ -67,6 +68,7 @@ def clips_of(
             fingerprint="made-from",
             stage_version="1",
             run_id=run,
+            attempts=1,
         )
         for number in numbers
     ]
@@ -339,11 +341,21 @@ def test_a_fingerprint_is_the_same_on_every_machine_and_in_every_run() -> None:
 
 
 def test_a_row_carries_what_it_was_made_from_and_its_own_hash() -> None:
-    row = complete({"x": 1}, fingerprint="f", stage_version="1-a", run_id="run")
+    row = complete({"x": 1}, fingerprint="f", stage_version="1-a", run_id="run", attempts=2)
     assert row == {
         "x": 1,
         "fingerprint": "f",
         "stage_version": "1-a",
         "content_hash": fingerprint({"x": 1}),
+        "attempts": 2,
         "run_id": "run",
     }
+
+
+def test_the_hash_of_a_row_is_of_what_is_in_it_and_not_of_which_row_it_is() -> None:
+    here = {"clip_id": "r-0", "recording_id": "r", "etag": "1", "day": MONDAY, "camera": "a-b"}
+    there = {"clip_id": "s-0", "recording_id": "s", "etag": "2", "day": TUESDAY, "camera": "c-d"}
+    made = {"fingerprint": "f", "stage_version": "1", "run_id": "run", "attempts": 1}
+    hashes = [complete({**of, "x": 1}, **made)["content_hash"] for of in (here, there)]
+    assert hashes[0] == hashes[1]
+    assert complete({**here, "x": 2}, **made)["content_hash"] != hashes[0]

@@ -1,40 +1,46 @@
 """Runs one stage over one partition: plan, make, commit in batches, count.
 
-Which work there is belongs to `tables.plan`, what the work is to the stages.
+Which work there is belongs to `tables.plan`, what the work is to the stages, and the order of
+commits that lets no reader see half a parent, to `writer`.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
 
+from lakehouse.engine.retry import Retry, retried
+from lakehouse.engine.writer import Writer
 from lakehouse.errors import UserError
 from lakehouse.stages.stage import Made, Stage
-from lakehouse.tables.commit import add_children, complete, remove_children, replace_children
-from lakehouse.tables.lake import Lake
+from lakehouse.tables.commit import add_children
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import Plan, make_plan
-from lakehouse.tables.schemas import Table
+from lakehouse.tables.schemas import RUNS
 
 _COMMIT_ROWS = 512
 _COMMIT_BYTES = 32 * 2**20
+_COMMIT_SHARE = 0.1
 _COMMIT_AFTER_S = 30.0
+_A_COMMIT_S = 0.1  # until one has been seen
 
 
 @dataclass(frozen=True)
 class StageReport:
     """What a run of a stage over a partition did.
 
-    `rows_written` counts by table, `skipped` the parents that were current, `failed` those whose
-    rows hold an error; `footage_s` is the footage that the rows are about.
+    `plan` is what it found to do. `rows_written` counts by table; `failed` the parents whose rows
+    hold an error, `reused` those whose rows were copied, `left` those that turned out to be others
+    by now, and wait for the next run. `footage_s` is the footage that the rows are about.
     """
 
     stage: str
+    plan: Plan
     rows_written: Mapping[str, int] = field(default_factory=dict)
-    skipped: int = 0
+    made: int = 0
     failed: int = 0
-    removed: int = 0
+    reused: int = 0
     footage_s: float = 0.0
     wall_s: float = 0.0
     units: Mapping[str, float] = field(default_factory=dict)
@@ -44,102 +50,119 @@ class StageReport:
         """Rows written, of all tables."""
         return sum(self.rows_written.values())
 
+    @property
+    def removed(self) -> int:
+        """Parents whose rows were removed, or marked as gone."""
+        return len(self.plan.orphaned)
 
-def plan_stage(stage: Stage, partition: Partition) -> Plan:
+    @property
+    def skipped(self) -> int:
+        """Parents that needed nothing, or whose failure is not tried again."""
+        return len(self.plan.current) + len(self.plan.failed) + len(self.plan.given_up)
+
+    @property
+    def left(self) -> int:
+        """See the class."""
+        return len(self.plan.work) - self.made
+
+
+def plan_stage(
+    stage: Stage,
+    partition: Partition,
+    *,
+    retry: Retry | None = None,
+    max_attempts: int = 1,
+) -> Plan:
     """Which parents of the partition need work. Reads keys and fingerprints only."""
-    return make_plan(stage.parents(partition), stage.children(partition))
+    chosen = retried(retry, stage, partition, max_attempts)
+    parents = stage.parents(partition)
+    return make_plan(parents, stage.children(partition), chosen, max_attempts)
 
 
 def run_stage(
     stage: Stage,
-    lake: Lake,
     partition: Partition,
     run_id: str,
     *,
-    retry_failed: bool = False,
+    retry: Retry | None = None,
+    max_attempts: int = 1,
     on_made: Callable[[Made], None] | None = None,
 ) -> StageReport:
     """Bring the stage's rows of the partition up to date; commits nothing if they are.
 
     A run that is killed keeps the commits made so far; a parent of which only some rows are
-    written counts as new.
-    `on_made` hears of every parent as soon as its rows are made.
+    written counts as new. `on_made` hears of every parent as soon as its rows are made.
     """
-    started = time.monotonic()
-    parents = stage.parents(partition)
-    plan = make_plan(parents, stage.children(partition))
-    work = plan.work(retry_failed=retry_failed)
+    started, started_at = time.monotonic(), datetime.now(UTC).replace(tzinfo=None)
+    parents, children = stage.parents(partition), stage.children(partition)
+    chosen = retried(retry, stage, partition, max_attempts)
+    plan = make_plan(parents, children, chosen, max_attempts)
     if plan.orphaned:
-        for table in (*stage.side_tables, stage.table):
-            remove_children(lake, table, plan.orphaned)
-    made_from = dict(parents.select("parent_id", "fingerprint").iter_rows())
-    failed = 0
-    rows_written: Counter[str] = Counter()
+        stage.retire(plan.orphaned)
+    work = set(plan.work)
+    made_from = {
+        parent_id: made_of
+        for parent_id, made_of in parents.select("parent_id", "fingerprint").iter_rows()
+        if parent_id in work
+    }
+    tried = children.filter(children["parent_id"].is_in(plan.retried)).select(
+        "parent_id", "attempts"
+    )
+    writer = Writer(stage, partition, run_id, made_from, dict(tried.iter_rows()))
+    made_count = failed = reused = 0
     footage_s = 0.0
     units: Counter[str] = Counter()
-    results = stage.make(partition, work) if work else iter(())
-    writer = _Writer(stage, lake, made_from, run_id)
-    for batch in _batches(_told(results, on_made) if on_made else results):
-        rows_written += writer.commit(batch)
+    results = stage.make(partition, made_from) if made_from else iter(())
+    for batch in _batches(_told(results, on_made) if on_made else results, writer):
         for made in batch:
+            made_count += made.is_complete
             failed += made.error is not None
+            reused += made.reused
             footage_s += made.footage_s
             units.update(made.units)
-    return StageReport(
+    writer.sweep()
+    report = StageReport(
         stage=stage.name,
-        rows_written=rows_written,
-        skipped=len(plan.current) + (0 if retry_failed else len(plan.failed)),
+        plan=plan,
+        rows_written=writer.rows_written,
+        made=made_count,
         failed=failed,
-        removed=len(plan.orphaned),
+        reused=reused,
         footage_s=footage_s,
         wall_s=time.monotonic() - started,
         units=units,
     )
+    if not plan.is_empty:
+        _record(report, stage, partition, run_id, started_at)
+    return report
 
 
-@dataclass
-class _Writer:
-    """Commits what a stage made; remembers the parents of which only some rows are written."""
-
-    stage: Stage
-    lake: Lake
-    made_from: Mapping[str, str]
-    run_id: str
-    begun: set[str] = field(default_factory=set)
-
-    def commit(self, batch: Sequence[Made]) -> Counter[str]:
-        """One commit a table, the stage's own last: a parent found in it has all of its rows."""
-        written: Counter[str] = Counter()
-        # Without its old rows in the stage's own table, a parent that is left half written is new.
-        in_parts = {made.parent_id for made in batch if not made.is_complete} - self.begun
-        remove_children(self.lake, self.stage.table, sorted(in_parts))
-        for table in self.stage.side_tables:
-            parents = {made.parent_id for made in batch} - self.begun
-            rows = self._rows(table, [made for made in batch if made.parent_id in parents])
-            written[table.name] = replace_children(self.lake, table, sorted(parents), rows)
-            more = self._rows(table, [made for made in batch if made.parent_id in self.begun])
-            written[table.name] += add_children(self.lake, table, more)
-        complete_ones = [made for made in batch if made.is_complete]
-        if complete_ones:
-            parents = {made.parent_id for made in complete_ones}
-            rows = self._rows(self.stage.table, complete_ones)
-            written[self.stage.table.name] = replace_children(
-                self.lake, self.stage.table, sorted(parents), rows
-            )
-        self.begun |= {made.parent_id for made in batch}
-        return written
-
-    def _rows(self, table: Table, batch: Sequence[Made]) -> list[dict[str, Any]]:
-        return [
-            complete(
-                row,
-                fingerprint=self.made_from[made.parent_id],
-                stage_version=self.stage.version,
-                run_id=self.run_id,
-            )
-            for made in batch
-            for row in made.rows.get(table.name, ())
-        ]
+def _record(
+    report: StageReport,
+    stage: Stage,
+    partition: Partition,
+    run_id: str,
+    started_at: datetime,
+) -> None:
+    row = {
+        "stage_run_id": f"{run_id}:{stage.name}:{partition}",
+        "day": partition.day,
+        "camera": partition.camera,
+        "run_id": run_id,
+        "stage": stage.name,
+        "stage_version": stage.version,
+        "started_at": started_at,
+        "wall_s": report.wall_s,
+        "made": report.made,
+        "failed": report.failed,
+        "reused": report.reused,
+        "removed": report.removed,
+        "rows_written": report.written,
+        "footage_s": report.footage_s,
+        "tokens": int(report.units.get("tokens", 0)),
+        "model_s": report.units.get("model_s", 0.0),
+    }
+    add_children(stage.lake, RUNS, [row])
 
 
 def _told(results: Iterator[Made], on_made: Callable[[Made], None]) -> Iterator[Made]:
@@ -149,15 +172,27 @@ def _told(results: Iterator[Made], on_made: Callable[[Made], None]) -> Iterator[
         yield made
 
 
-def _batches(results: Iterator[Made]) -> Iterator[list[Made]]:
-    """Groups large enough for a commit, and none older than `_COMMIT_AFTER_S`.
+def _batches(results: Iterator[Made], writer: Writer) -> Iterator[list[Made]]:
+    """What was made, in groups that have been committed.
 
-    What was made before a UserError is yielded before it is raised: a server that is gone must
-    not cost what it answered.
+    A group is large enough for a commit, or old enough that committing takes no more than a small
+    share of the time; where parents are dear, each is committed once it is complete, so that a
+    killed run has to do again only what was being made. What was made before a UserError is
+    committed before it is raised: a server that is gone must not cost what it answered.
     """
     batch: list[Made] = []
     rows = size_bytes = 0
-    since = time.monotonic()
+    since, commit_s = time.monotonic(), _A_COMMIT_S
+
+    def committed() -> list[Made]:
+        nonlocal since, commit_s, rows, size_bytes
+        began = time.monotonic()
+        done = writer.commit(batch)
+        since, rows, size_bytes = time.monotonic(), 0, 0
+        commit_s = since - began
+        batch.clear()
+        return done
+
     try:
         for made in results:
             batch.append(made)
@@ -166,12 +201,14 @@ def _batches(results: Iterator[Made]) -> Iterator[list[Made]]:
                 len(row.get("jpeg") or b"") for of_table in made.rows.values() for row in of_table
             )
             waited_s = time.monotonic() - since
-            if rows >= _COMMIT_ROWS or size_bytes >= _COMMIT_BYTES or waited_s >= _COMMIT_AFTER_S:
-                yield batch
-                batch, rows, size_bytes, since = [], 0, 0, time.monotonic()
+            is_due = writer.stage.is_dear or waited_s >= min(
+                commit_s / _COMMIT_SHARE, _COMMIT_AFTER_S
+            )
+            if rows >= _COMMIT_ROWS or size_bytes >= _COMMIT_BYTES or (is_due and made.is_complete):
+                yield committed()
     except UserError:
         if batch:
-            yield batch
+            yield committed()
         raise
     if batch:
-        yield batch
+        yield committed()

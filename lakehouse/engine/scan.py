@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from lakehouse.engine.local import plan_stage
+from lakehouse.engine.retry import Retry
 from lakehouse.stages.stage import Stage
 from lakehouse.storage.bucket import ObjectInfo
 from lakehouse.storage.keys import KeyPattern, Mismatch
+from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
+from lakehouse.tables.schemas import RECORDINGS
 
 _EXAMPLES = 20
 
@@ -68,15 +71,27 @@ def partition_at(key: str, pattern: KeyPattern, first_day: date) -> Partition | 
 
 
 def with_work(
-    partitions: Iterable[Partition], stages: Iterable[Stage], *, retry_failed: bool
+    partitions: Iterable[Partition],
+    stages: Iterable[Stage],
+    *,
+    retry: Retry | None = None,
+    max_attempts: int = 1,
 ) -> Iterator[Partition]:
     """The partitions in which some stage has something to make or to remove."""
     chain = tuple(stages)
     for partition in partitions:
         if any(
-            not plan_stage(stage, partition).is_empty(retry_failed=retry_failed) for stage in chain
+            not plan_stage(stage, partition, retry=retry, max_attempts=max_attempts).is_empty
+            for stage in chain
         ):
             yield partition
+
+
+def partitions_of(lake: Lake) -> set[Partition]:
+    """The partitions that the lake has recordings of, as far as these were there when last
+    looked for."""
+    held = lake.read(RECORDINGS, None, ["day", "camera"], "gone_since IS NULL").unique()
+    return {Partition(day, camera) for day, camera in held.iter_rows()}
 
 
 def _why_out_of_range(day: date, first_day: date) -> str:

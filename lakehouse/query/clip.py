@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lakehouse.errors import UserError
-from lakehouse.storage.bucket import Bucket, ObjectNotFound
+from lakehouse.storage.bucket import Bucket, ObjectNotFound, ObjectReplaced
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CLIPS, RECORDINGS
 from lakehouse.video.cut import CutReport, cut_clip
@@ -26,9 +26,11 @@ def export_clip(lake: Lake, bucket: Bucket, clip_id: str, target: Path) -> CutRe
         raise UserError(f"clip {clip_id} holds no frames: {clip['error']}")
     key = recording["key"]
     try:
-        if bucket.stat(key).etag != recording["etag"]:
-            raise UserError(f"{key} was replaced since; run `lakehouse ingest`, then choose again")
-        source = bucket.open(key)
+        source = bucket.open(key, clip["etag"])
+    except ObjectReplaced as error:
+        raise UserError(
+            f"{key} was replaced since; run `lakehouse ingest`, then choose again"
+        ) from error
     except ObjectNotFound as error:
         raise UserError(f"{key}, which holds clip {clip_id}, is gone from the bucket") from error
     with closing(source):
@@ -41,7 +43,7 @@ def export_clip(lake: Lake, bucket: Bucket, clip_id: str, target: Path) -> CutRe
 
 
 def _clip(lake: Lake, clip_id: str) -> dict[str, Any]:
-    columns = ["recording_id", "start_pts", "end_pts", "status", "error"]
+    columns = ["recording_id", "etag", "start_pts", "end_pts", "status", "error"]
     known = _ID_CHARACTERS.issuperset(clip_id)
     rows = lake.read(CLIPS, None, columns, f"clip_id = '{clip_id}'") if known else None
     if rows is None or rows.is_empty():
@@ -54,10 +56,6 @@ def _clip(lake: Lake, clip_id: str) -> dict[str, Any]:
 def _recording(lake: Lake, recording_id: str) -> dict[str, Any]:
     columns = ["key", "etag", "container"]
     rows = lake.read(RECORDINGS, None, columns, f"recording_id = '{recording_id}'")
-    if rows.is_empty():  # a removal takes its recording first, and its clips in the next stage
-        raise UserError(
-            f"recording {recording_id} was removed; run `lakehouse ingest`, then choose again"
-        )
     return rows.row(0, named=True)
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import polars as pl
 
-from lakehouse.tables.lake import Lake
+from lakehouse.tables.lake import Lake, listed
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.schemas import FRAMES
+from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS
 from lakehouse.video.signals import Gray
 
 _COLUMNS, _ROWS = 4, 2
@@ -23,7 +24,7 @@ def contact_sheet(lake: Lake, partition: Partition) -> bytes | None:
     The clips are spread over the partition, and each shows its middle frame with the time since
     its recording's start.
     """
-    frames = lake.read(FRAMES, partition, ["frame_id", "clip_id", "recording_id", "time_s"])
+    frames = _of_present_clips(lake, partition)
     if frames.is_empty():
         return None
     middles = [
@@ -31,10 +32,13 @@ def contact_sheet(lake: Lake, partition: Partition) -> bytes | None:
         for clip in frames.sort("frame_id").partition_by("clip_id", maintain_order=True)
     ]
     spread = _spread(middles, _COLUMNS * _ROWS)
-    ids = ", ".join(f"'{frame['frame_id']}'" for frame in spread)
+    ids = listed(frame["frame_id"] for frame in spread)
     jpegs = lake.read(FRAMES, partition, ["frame_id", "jpeg"], f"frame_id IN ({ids})")
     by_id = dict(jpegs.iter_rows())
-    return sheet([(by_id[frame["frame_id"]], _clock(frame["time_s"])) for frame in spread])
+    shown = [frame for frame in spread if frame["frame_id"] in by_id]  # none was replaced meanwhile
+    if not shown:
+        return None
+    return sheet([(by_id[frame["frame_id"]], _clock(frame["time_s"])) for frame in shown])
 
 
 def sheet(pictures: Sequence[tuple[bytes, str]]) -> bytes:
@@ -47,6 +51,15 @@ def sheet(pictures: Sequence[tuple[bytes, str]]) -> bytes:
     rows = [np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles), columns)]
     _, encoded = cv2.imencode(".jpg", np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return encoded.tobytes()
+
+
+def _of_present_clips(lake: Lake, partition: Partition) -> pl.DataFrame:
+    there = lake.read(RECORDINGS, partition, ["recording_id", "etag"], "gone_since IS NULL")
+    clips = lake.read(CLIPS, partition, ["clip_id", "fingerprint"])
+    columns = ["frame_id", "clip_id", "recording_id", "etag", "fingerprint", "time_s"]
+    frames = lake.read(FRAMES, partition, columns)
+    of_clips = frames.join(clips, on=["clip_id", "fingerprint"], how="semi")
+    return of_clips.join(there, on=["recording_id", "etag"], how="semi")
 
 
 def _tile(jpeg: bytes, text: str) -> Gray:

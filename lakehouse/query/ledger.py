@@ -8,7 +8,7 @@ from lakehouse.tables.partition import Partition
 _OPEN = """
     SELECT key, duration_s, kept_s, too_short_s, failed_s
     FROM ledger
-    WHERE day = ? AND camera = ?
+    WHERE day = ? AND camera = ? AND clips > 0
         AND abs(duration_s - kept_s - too_short_s - failed_s) > coalesce(frame_s, 0) + 1e-6
     ORDER BY key
 """
@@ -28,7 +28,8 @@ _REASONS = """
 
 
 def open_accounts(connection: duckdb.DuckDBPyConnection, partition: Partition) -> pl.DataFrame:
-    """The recordings of a partition whose seconds do not add up to within one frame."""
+    """The recordings of a partition whose seconds do not add up to within one frame. Those that
+    have not been decoded yet, since another run has just found them, are no part of it."""
     return connection.sql(_OPEN, params=[partition.day, partition.camera]).pl()
 
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from lakehouse.query.verdicts import judge
 from lakehouse.settings import Settings
-from lakehouse.tables.lake import Lake
+from lakehouse.tables.lake import Lake, listed
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, RECORDINGS, SCORES
 
 _CAPTIONS_PER_CLIP = 8
@@ -51,7 +51,7 @@ def search(lake: Lake, settings: Settings, text: str, filters: Filters, limit: i
 def _hits(lake: Lake, text: str, filters: Filters, count: int) -> pl.DataFrame:
     """The captions that match best."""
     found = lake.dataset(CAPTIONS).scanner(
-        columns=["clip_id", "variant", "text", "_score"],
+        columns=["clip_id", "recording_id", "etag", "variant", "text", "_score"],
         full_text_query=text,
         filter=filters.predicate,
         prefilter=True,
@@ -61,11 +61,15 @@ def _hits(lake: Lake, text: str, filters: Filters, count: int) -> pl.DataFrame:
 
 
 def _passing(lake: Lake, settings: Settings, hits: pl.DataFrame) -> pl.DataFrame:
-    """The best hit of each clip that passes, best first."""
-    scores = lake.read(SCORES, None, SCORES.schema.names, _among(hits))
+    """The best hit of each clip that passes and lies in the bucket today, best first; with the
+    object's key."""
+    scores = lake.read(SCORES, None, SCORES.schema.names, _among("clip_id", hits))
     passing = judge(scores, settings.thresholds).filter("passed").select("clip_id")
+    there = f"{_among('recording_id', hits)} AND gone_since IS NULL"
+    present = lake.read(RECORDINGS, None, ["recording_id", "etag", "key"], there)
     return (
         hits.sort("score", descending=True)
+        .join(present, on=["recording_id", "etag"], maintain_order="left")
         .unique("clip_id", keep="first", maintain_order=True)
         .join(passing, on="clip_id", maintain_order="left")
     )
@@ -73,18 +77,12 @@ def _passing(lake: Lake, settings: Settings, hits: pl.DataFrame) -> pl.DataFrame
 
 def _placed(lake: Lake, hits: pl.DataFrame) -> pl.DataFrame:
     """The hits with where and when their clips are."""
-    columns = ["clip_id", "recording_id", "day", "camera", "start_s", "end_s"]
-    clips = lake.read(CLIPS, None, columns, _among(hits))
-    recordings = ", ".join(f"'{found}'" for found in clips.get_column("recording_id").unique())
-    of_clips = f"recording_id IN ({recordings or 'NULL'})"
-    keys = lake.read(RECORDINGS, None, ["recording_id", "key"], of_clips)
-    return (
-        hits.join(clips, on="clip_id", maintain_order="left")
-        .join(keys, on="recording_id", maintain_order="left")
-        .select("clip_id", "score", "day", "camera", "key", "start_s", "end_s", "variant", "text")
+    columns = ["clip_id", "etag", "day", "camera", "start_s", "end_s"]
+    clips = lake.read(CLIPS, None, columns, _among("clip_id", hits))
+    return hits.join(clips, on=["clip_id", "etag"], maintain_order="left").select(
+        "clip_id", "score", "day", "camera", "key", "start_s", "end_s", "variant", "text"
     )
 
 
-def _among(hits: pl.DataFrame) -> str:
-    ids = ", ".join(f"'{clip_id}'" for clip_id in hits.get_column("clip_id").unique())
-    return f"clip_id IN ({ids or 'NULL'})"
+def _among(column: str, hits: pl.DataFrame) -> str:
+    return f"{column} IN ({listed(hits.get_column(column).unique())})"

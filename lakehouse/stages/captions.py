@@ -3,7 +3,7 @@
 Prompts, servers and wording belong to `models.captioners`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -20,14 +20,32 @@ from lakehouse.models.captioners.protocol import (
 from lakehouse.query.verdicts import judge
 from lakehouse.settings import CaptionerSettings, Thresholds
 from lakehouse.stages.clip_frames import ClipFrames, clips_with_frames
-from lakehouse.stages.stage import Made, version_of
+from lakehouse.stages.reuse import copied_rows, identity_of
+from lakehouse.stages.stage import (
+    Made,
+    fingerprints_of,
+    of_present_footage,
+    remove_rows,
+    version_of,
+)
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, SCORES, Table
 
-_CODE = 1
+_CODE = 2
+_CONSUMED = (
+    "clip_id",
+    "recording_id",
+    "etag",
+    "day",
+    "camera",
+    "start_s",
+    "end_s",
+    "frames_hash",
+    "reused_from",
+)
 
 
 def version(variant: str, settings: CaptionerSettings) -> str:
@@ -50,6 +68,7 @@ class CaptionsStage:
 
     table = CAPTIONS
     side_tables: tuple[Table, ...] = ()
+    is_dear = False
 
     @property
     def name(self) -> str:
@@ -66,72 +85,102 @@ class CaptionsStage:
         return registry.describe(self.settings)
 
     def parents(self, partition: Partition) -> pl.DataFrame:
-        """The scored clips; wanted are those that pass. Made from the clip's content, and from
-        its scores where the captioner reads them."""
-        scores = self.lake.read(SCORES, partition, SCORES.schema.names)
-        clips = self.lake.read(CLIPS, partition, ["clip_id", "content_hash"])
-        verdicts = judge(scores, self.thresholds).select("clip_id", "passed")
-        joined = (
-            scores.select("clip_id", scored="content_hash")
-            .join(verdicts, on="clip_id")
-            .join(clips.rename({"content_hash": "clip"}), on="clip_id")
-        )
-        reads_scores = self._descriptor.uses_scores
+        """The scored clips; wanted are those that pass. Made from the clip's frames, and from its
+        scores where the captioner reads them."""
         return parents_frame(
             (
                 self._caption_id(row["clip_id"]),
-                fingerprint(self.version, row["clip"], row["scored"] if reads_scores else None),
+                row["recording_id"],
+                self._fingerprint(row, row["etag"]),
                 row["passed"],
             )
-            for row in joined.iter_rows(named=True)
+            for row in self._clips(partition).iter_rows(named=True)
         )
+
+    def fingerprints(self, partition: Partition) -> dict[str, str]:
+        """See Stage."""
+        return fingerprints_of(self.parents(partition))
 
     def children(self, partition: Partition) -> pl.DataFrame:
         """This variant's captions of the partition."""
-        captions = self.lake.read(
-            CAPTIONS,
-            partition,
-            ["caption_id", "fingerprint", "error"],
-            f"variant = '{self.variant}'",
-        )
-        return captions.select(
-            parent_id="caption_id", fingerprint="fingerprint", failed=pl.col("error").is_not_null()
+        columns = ["caption_id", "recording_id", "fingerprint", "error", "attempts"]
+        captions = self.lake.read(CAPTIONS, partition, columns, f"variant = '{self.variant}'")
+        return of_present_footage(
+            self.lake, partition, captions.rename({"caption_id": "parent_id"})
         )
 
-    def make(self, partition: Partition, parent_ids: Sequence[str]) -> Iterator[Made]:
-        """Caption the clips, as many at once as the captioner takes."""
+    def retire(self, parent_ids: Sequence[str]) -> None:
+        """Their rows go."""
+        remove_rows(self, parent_ids)
+
+    def make(self, partition: Partition, wanted: Mapping[str, str]) -> Iterator[Made]:
+        """Caption the clips, as many at once as the captioner takes; captions of the same frames
+        under another key are copied."""
+        clips = {
+            row["clip_id"]: row
+            for row in self._clips(partition).iter_rows(named=True)
+            if self._caption_id(row["clip_id"]) in wanted
+        }
+        reused = dict(self._reused(clips))
+        yield from reused.values()
         scores = {
             row["clip_id"]: row
             for row in self.lake.read(SCORES, partition, SCORES.schema.names).iter_rows(named=True)
         }
-        clip_ids = [parent_id.removesuffix(f":{self.variant}") for parent_id in parent_ids]
-        durations_s: dict[str, float] = {}
-
-        def taken() -> Iterator[ClipView]:
-            for clip in clips_with_frames(self.lake, partition, clip_ids):
-                durations_s[clip.clip_id] = clip.duration_s
-                yield _view(clip, partition.camera, scores[clip.clip_id])
-
-        for clip_id, caption in registry.load(self.settings).caption(taken()):
+        left = sorted(clips.keys() - reused.keys())
+        views = (
+            _view(clip, partition.camera, scores[clip.clip_id])
+            for clip in clips_with_frames(self.lake, partition, left)
+        )
+        for clip_id, caption in registry.load(self.settings).caption(views):
             row = {
+                **identity_of(clips[clip_id]),
                 "caption_id": self._caption_id(clip_id),
-                "clip_id": clip_id,
-                "recording_id": scores[clip_id]["recording_id"],
-                "day": partition.day,
-                "camera": partition.camera,
                 "variant": self.variant,
                 "language": self._descriptor.language,
                 "model": self._descriptor.model,
                 "prompt_version": self._descriptor.prompt_version,
                 **_columns(caption),
             }
-            yield Made(
-                row["caption_id"],
-                {CAPTIONS.name: [row]},
-                footage_s=durations_s.pop(clip_id),
-                error=caption.error,
-                units={"tokens": (caption.tokens_in or 0) + (caption.tokens_out or 0)},
-            )
+            yield self._made(row, clips[clip_id])
+
+    def _clips(self, partition: Partition) -> pl.DataFrame:
+        """What captions are made from, with the verdict, for each scored clip."""
+        scores = self.lake.read(SCORES, partition, SCORES.schema.names)
+        clips = self.lake.read(CLIPS, partition, _CONSUMED)
+        verdicts = judge(scores, self.thresholds).select("clip_id", "passed")
+        scored = scores.select("clip_id", scored="content_hash")
+        joined = clips.join(scored, on="clip_id").join(verdicts, on="clip_id")
+        return of_present_footage(self.lake, partition, joined)
+
+    def _fingerprint(self, clip: Mapping[str, Any], etag: str) -> str:
+        """Of the caption of this clip, were it of the object with this etag."""
+        made_from = [clip[name] for name in ("camera", "start_s", "end_s", "frames_hash")]
+        scored = clip["scored"] if self._descriptor.uses_scores else None
+        return fingerprint(self.version, made_from, scored, etag)
+
+    def _reused(self, clips: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Made]]:
+        """Captions that are true of these clips too, being made from the same."""
+
+        def is_true_of(caption: Mapping[str, Any], clip: Mapping[str, Any]) -> bool:
+            made_from = self._fingerprint(clip, caption["etag"])
+            return caption["error"] is None and caption["fingerprint"] == made_from
+
+        found = copied_rows(self.lake, CAPTIONS, clips.values(), self._caption_id, is_true_of)
+        for clip_id, row in found:
+            row["caption_id"] = self._caption_id(clip_id)
+            yield clip_id, self._made(row, clips[clip_id], reused=True)
+
+    def _made(self, row: dict[str, Any], clip: Mapping[str, Any], *, reused: bool = False) -> Made:
+        tokens = 0 if reused else (row["tokens_in"] or 0) + (row["tokens_out"] or 0)
+        return Made(
+            row["caption_id"],
+            {CAPTIONS.name: [row]},
+            footage_s=clip["end_s"] - clip["start_s"],
+            error=row["error"],
+            units={"tokens": tokens, "model_s": 0.0 if reused else row["seconds"] or 0.0},
+            reused=reused,
+        )
 
     def _caption_id(self, clip_id: str) -> str:
         return f"{clip_id}:{self.variant}"

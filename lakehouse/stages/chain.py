@@ -21,9 +21,13 @@ def stages_of(family: str, settings: Settings, bucket: Bucket, lake: Lake) -> tu
     match family:
         case "recordings":
             pattern = KeyPattern.parse(settings.key_pattern)
-            return (RecordingsStage(lake, bucket, pattern, settings.workers),)
+            return (
+                RecordingsStage(
+                    lake, bucket, pattern, settings.workers, settings.limits, settings.settle_s
+                ),
+            )
         case "clips":
-            return (ClipsStage(lake, bucket, settings.clips, settings.workers),)
+            return (ClipsStage(lake, bucket, settings.clips, settings.limits, settings.workers),)
         case "scores":
             return (ScoresStage(lake),)
         case "captions":

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from lakehouse.tables.lake import Lake
+from lakehouse.tables.lake import Lake, listed
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import CLIPS, FRAMES
 
@@ -29,20 +29,24 @@ def clips_with_frames(
 ) -> Iterator[ClipFrames]:
     """These clips, in order of time, with at most a few dozen clips' pictures in memory."""
     wanted = set(clip_ids)
-    columns = ["clip_id", "recording_id", "start_s", "end_s"]
+    columns = ["clip_id", "recording_id", "start_s", "end_s", "fingerprint"]
     clips = (
         row
         for row in lake.read(CLIPS, partition, columns).sort("clip_id").iter_rows(named=True)
         if row["clip_id"] in wanted
     )
     while batch := list(islice(clips, _CLIPS_AT_ONCE)):
-        ids = ", ".join(f"'{row['clip_id']}'" for row in batch)
+        # Frames that a run has just made wait for their clips to be replaced.
+        ids, made_from = (listed({row[of] for row in batch}) for of in ("clip_id", "fingerprint"))
         pictures = lake.read(
-            FRAMES, partition, ["clip_id", "time_s", "jpeg"], f"clip_id IN ({ids})"
+            FRAMES,
+            partition,
+            ["clip_id", "fingerprint", "time_s", "jpeg"],
+            f"clip_id IN ({ids}) AND fingerprint IN ({made_from})",
         ).sort("time_s")
-        by_clip = pictures.partition_by("clip_id", as_dict=True)
+        by_clip = pictures.partition_by("clip_id", "fingerprint", as_dict=True)
         for row in batch:
-            found = by_clip.get((row["clip_id"],))
+            found = by_clip.get((row["clip_id"], row["fingerprint"]))
             frames = () if found is None else tuple(found.select("time_s", "jpeg").iter_rows())
             yield ClipFrames(
                 clip_id=row["clip_id"],

@@ -1,4 +1,4 @@
-"""The rows of one recording: clips that tile it, and their frames.
+"""The rows of one decoded recording: clips that tile it, and their frames.
 
 Every second that was promised is in a clip: what could not be decoded is a failed one. Deciding
 which recordings are decoded, and how, belongs to `clips`.
@@ -14,8 +14,9 @@ from lakehouse.tables.partition import Partition
 from lakehouse.video.segmenting import SampledSpan
 from lakehouse.video.tiling import Span
 
-_MISSING_FROM_FRAMES = 1.5
-"""Footage is missing where this many frame durations separate header and decoded frames."""
+_MISSING_FROM_FRAMES = 1.0
+"""Footage is missing where more than this many frame durations, at both ends together, separate
+header and decoded frames: as many as the ledger allows for."""
 _SHORT = "the file holds less than its header says"
 
 
@@ -27,6 +28,7 @@ class RecordingRows:
     ) -> None:
         self._ids = {
             "recording_id": recording["recording_id"],
+            "etag": recording["etag"],
             "day": partition.day,
             "camera": partition.camera,
             "profile": profile,
@@ -34,6 +36,7 @@ class RecordingRows:
         self._recording = recording
         self._min_clip_s = min_clip_s
         self._last: Span | None = None
+        self._passed_over_s = 0.0
         self._frames: list[dict[str, Any]] = []
         self.frames_bytes = 0
         """Of the JPEGs that were not taken yet."""
@@ -44,8 +47,10 @@ class RecordingRows:
     def add(self, sampled: SampledSpan, reason: str | None) -> None:
         """The rows of the next span. `reason` is what is known of why frames are missing."""
         span = sampled.span
-        if self._last is None and self._is_missing(self._seconds(span.start_pts)):
-            start_s = self._seconds(span.start_pts)
+        start_s = self._seconds(span.start_pts)
+        if self._last is None and not self._is_missing(start_s):
+            self._passed_over_s = start_s
+        elif self._last is None:
             error = f"{start_s:.3f} s at the start do not decode: {reason or _SHORT}"
             self._add_without_frames("head", 0.0, start_s, error, 0)
         if span.is_lost:
@@ -62,7 +67,7 @@ class RecordingRows:
             self._add_without_frames("head", 0.0, promised_s, error, 0)
             return
         end_s = self._seconds(self._last.end_pts)
-        if self._is_missing(promised_s - end_s):
+        if self._is_missing(self._passed_over_s + promised_s - end_s):
             error = f"{promised_s - end_s:.3f} s at the end do not decode: {reason or _SHORT}"
             self._add_without_frames("tail", end_s, promised_s, error, self._last.end_frame)
 
@@ -72,7 +77,7 @@ class RecordingRows:
         return frames
 
     def _is_missing(self, seconds: float) -> bool:
-        return seconds > _MISSING_FROM_FRAMES / self._recording["frame_rate"]
+        return seconds > _MISSING_FROM_FRAMES / self._recording["frame_rate"] + 1e-6
 
     def _add_lost(self, span: Span, reason: str) -> None:
         start_s, end_s = self._seconds(span.start_pts), self._seconds(span.end_pts)

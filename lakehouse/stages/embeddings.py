@@ -3,24 +3,43 @@
 How a vector is made belongs to `models.embedders`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 
 from lakehouse.models.embedders import registry
 from lakehouse.models.embedders.protocol import EmbedderDescriptor
 from lakehouse.settings import EmbedderSettings
-from lakehouse.stages.clip_frames import ClipFrames, clips_with_frames
-from lakehouse.stages.stage import Made, version_of
+from lakehouse.stages.clip_frames import clips_with_frames
+from lakehouse.stages.reuse import copied_rows, identity_of
+from lakehouse.stages.stage import (
+    Made,
+    fingerprints_of,
+    of_present_footage,
+    remove_rows,
+    version_of,
+)
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, FRAMES, Table, embeddings
 
-_CODE = 1
+_CODE = 2
+_CONSUMED = (
+    "clip_id",
+    "recording_id",
+    "etag",
+    "day",
+    "camera",
+    "start_s",
+    "end_s",
+    "frames_hash",
+    "reused_from",
+)
 _SEEN = "status = 'kept'"
 
 
@@ -38,6 +57,7 @@ class EmbeddingsStage:
     settings: EmbedderSettings
 
     side_tables: tuple[Table, ...] = ()
+    is_dear = False
 
     @property
     def name(self) -> str:
@@ -60,36 +80,75 @@ class EmbeddingsStage:
 
     def parents(self, partition: Partition) -> pl.DataFrame:
         """The kept clips that have frames; a vector is made from nothing else."""
-        clips = self.lake.read(CLIPS, partition, ["clip_id", "frames_hash"], _SEEN)
-        frames = self.lake.read(FRAMES, partition, ["clip_id"])
         return parents_frame(
-            (clip_id, fingerprint(self.version, made), True)
-            for clip_id, made in clips.join(frames, on="clip_id", how="semi").iter_rows()
+            (row["clip_id"], row["recording_id"], self._fingerprint(row, row["etag"]), True)
+            for row in self._clips(partition).iter_rows(named=True)
         )
+
+    def fingerprints(self, partition: Partition) -> dict[str, str]:
+        """See Stage."""
+        return fingerprints_of(self.parents(partition))
 
     def children(self, partition: Partition) -> pl.DataFrame:
         """This variant's vectors of the partition."""
-        vectors = self.lake.read(self.table, partition, ["clip_id", "fingerprint"])
-        return vectors.select(parent_id="clip_id", fingerprint="fingerprint", failed=pl.lit(False))
+        columns = ["clip_id", "recording_id", "fingerprint", "attempts"]
+        vectors = self.lake.read(self.table, partition, columns)
+        return of_present_footage(
+            self.lake,
+            partition,
+            vectors.rename({"clip_id": "parent_id"}).with_columns(error=pl.lit(None, pl.String)),
+        )
 
-    def make(self, partition: Partition, parent_ids: Sequence[str]) -> Iterator[Made]:
-        """Embed the clips from their stored frames."""
-        seen: dict[str, ClipFrames] = {}
+    def retire(self, parent_ids: Sequence[str]) -> None:
+        """Their rows go."""
+        remove_rows(self, parent_ids)
+
+    def make(self, partition: Partition, wanted: Mapping[str, str]) -> Iterator[Made]:
+        """Embed the clips from their stored frames; vectors of the same frames under another key
+        are copied."""
+        clips = {
+            row["clip_id"]: row
+            for row in self._clips(partition).iter_rows(named=True)
+            if row["clip_id"] in wanted
+        }
+        reused = dict(self._reused(clips))
+        yield from reused.values()
 
         def pictures() -> Iterator[tuple[str, list[bytes]]]:
-            for clip in clips_with_frames(self.lake, partition, parent_ids):
-                seen[clip.clip_id] = replace(clip, frames=())
+            left = sorted(clips.keys() - reused.keys())
+            for clip in clips_with_frames(self.lake, partition, left):
                 yield clip.clip_id, [jpeg for _, jpeg in clip.frames]
 
         for clip_id, vector in registry.load(self.settings).embed(pictures()):
-            clip = seen.pop(clip_id)
             row = {
-                "clip_id": clip_id,
-                "recording_id": clip.recording_id,
-                "day": partition.day,
-                "camera": partition.camera,
+                **identity_of(clips[clip_id]),
                 "variant": self.variant,
                 "model": self._descriptor.model,
                 "vector": vector.tolist(),
             }
-            yield Made(clip_id, {self.table.name: [row]}, clip.duration_s)
+            yield Made(clip_id, {self.table.name: [row]}, _duration_s(clips[clip_id]))
+
+    def _clips(self, partition: Partition) -> pl.DataFrame:
+        clips = self.lake.read(CLIPS, partition, _CONSUMED, _SEEN)
+        frames = self.lake.read(FRAMES, partition, ["clip_id"])
+        seen = clips.join(frames, on="clip_id", how="semi")
+        return of_present_footage(self.lake, partition, seen)
+
+    def _fingerprint(self, clip: Mapping[str, Any], etag: str) -> str:
+        """Of the vector of this clip, were it of the object with this etag."""
+        return fingerprint(self.version, clip["frames_hash"], etag)
+
+    def _reused(self, clips: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Made]]:
+        """Vectors that are true of these clips too, being made from the same frames."""
+
+        def is_true_of(vector: Mapping[str, Any], clip: Mapping[str, Any]) -> bool:
+            return bool(vector["fingerprint"] == self._fingerprint(clip, vector["etag"]))
+
+        found = copied_rows(self.lake, self.table, clips.values(), str, is_true_of)
+        for clip_id, row in found:
+            rows = {self.table.name: [row]}
+            yield clip_id, Made(clip_id, rows, _duration_s(clips[clip_id]), reused=True)
+
+
+def _duration_s(clip: Mapping[str, Any]) -> float:
+    return float(clip["end_s"] - clip["start_s"])

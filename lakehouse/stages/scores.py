@@ -4,7 +4,7 @@ Quantiles rather than means: a burst that is over soon does not move the median,
 lasts does. What passes is a query over them (`query.verdicts`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lakehouse.stages.stage import Made, version_of
+from lakehouse.stages.stage import (
+    Made,
+    fingerprints_of,
+    of_present_footage,
+    remove_rows,
+    version_of,
+)
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
@@ -20,7 +26,7 @@ from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, QUANTILES, SCORES, Table
 from lakehouse.video.signals import SIGNALS, stillness
 
-_CODE = 1
+_CODE = 2
 _KEPT = "status = 'kept'"
 
 
@@ -38,6 +44,7 @@ class ScoresStage:
     name = "scores"
     table = SCORES
     side_tables: tuple[Table, ...] = ()
+    is_dear = False
 
     @cached_property
     def version(self) -> str:
@@ -46,25 +53,42 @@ class ScoresStage:
 
     def parents(self, partition: Partition) -> pl.DataFrame:
         """The kept clips."""
-        clips = self.lake.read(CLIPS, partition, ["clip_id", "content_hash"], _KEPT)
+        columns = ["clip_id", "recording_id", "etag", "content_hash"]
+        clips = self.lake.read(CLIPS, partition, columns, _KEPT)
         return parents_frame(
-            (clip_id, fingerprint(self.version, made), True) for clip_id, made in clips.iter_rows()
+            (clip_id, recording_id, fingerprint(self.version, content_hash, etag), True)
+            for clip_id, recording_id, etag, content_hash in of_present_footage(
+                self.lake, partition, clips
+            ).iter_rows()
         )
+
+    def fingerprints(self, partition: Partition) -> dict[str, str]:
+        """See Stage."""
+        return fingerprints_of(self.parents(partition))
 
     def children(self, partition: Partition) -> pl.DataFrame:
         """The scores of the partition."""
-        scores = self.lake.read(SCORES, partition, ["clip_id", "fingerprint"])
-        return scores.select(parent_id="clip_id", fingerprint="fingerprint", failed=pl.lit(False))
+        columns = ["clip_id", "recording_id", "fingerprint", "attempts"]
+        scores = self.lake.read(SCORES, partition, columns)
+        return of_present_footage(
+            self.lake,
+            partition,
+            scores.rename({"clip_id": "parent_id"}).with_columns(error=pl.lit(None, pl.String)),
+        )
 
-    def make(self, partition: Partition, parent_ids: Sequence[str]) -> Iterator[Made]:
+    def retire(self, parent_ids: Sequence[str]) -> None:
+        """Their rows go."""
+        remove_rows(self, parent_ids)
+
+    def make(self, partition: Partition, wanted: Mapping[str, str]) -> Iterator[Made]:
         """Pure arithmetic over stored samples: no footage is read."""
-        wanted = set(parent_ids)
-        columns = ["clip_id", "recording_id", "start_s", "end_s", "samples"]
+        columns = ["clip_id", "recording_id", "etag", "start_s", "end_s", "samples"]
         for clip in self.lake.read(CLIPS, partition, columns, _KEPT).iter_rows(named=True):
             if clip["clip_id"] in wanted:
                 row = {
                     "clip_id": clip["clip_id"],
                     "recording_id": clip["recording_id"],
+                    "etag": clip["etag"],
                     "day": partition.day,
                     "camera": partition.camera,
                     **score(clip["samples"]),

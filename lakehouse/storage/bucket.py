@@ -20,6 +20,10 @@ class ObjectNotFound(Exception):  # noqa: N818, it is an answer as often as an e
     """No object has the key that was asked for."""
 
 
+class ObjectReplaced(Exception):  # noqa: N818, it is an answer as often as an error
+    """The object under this key is another one than was meant."""
+
+
 @dataclass(frozen=True)
 class ObjectInfo:
     """One object as it was when looked at. `etag` changes whenever the object is replaced."""
@@ -42,6 +46,11 @@ class Bucket(Protocol):
         """The address, without credentials."""
         ...
 
+    @property
+    def objects_appear_whole(self) -> bool:
+        """Whether no object can be seen while it is still being written."""
+        ...
+
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[ObjectInfo]:
         """Objects that `is_footage` names, in ascending order of their keys' UTF-8 bytes.
 
@@ -53,8 +62,9 @@ class Bucket(Protocol):
         """One object. Raises ObjectNotFound."""
         ...
 
-    def open(self, key: str) -> BinaryIO:
-        """A seekable reader that fetches what is read. Raises ObjectNotFound.
+    def open(self, key: str, etag: str | None = None) -> BinaryIO:
+        """A seekable reader that fetches what is read. Raises ObjectNotFound, and ObjectReplaced
+        if an etag is given and the object has another.
 
         One that may be told beforehand what will be read is a `ranged.ReadsAhead`.
         """

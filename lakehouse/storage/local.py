@@ -20,6 +20,7 @@ from lakehouse.errors import UserError
 from lakehouse.storage.bucket import (
     ObjectInfo,
     ObjectNotFound,
+    ObjectReplaced,
     is_footage,
     is_key,
     is_visible,
@@ -54,6 +55,11 @@ class LocalBucket:
         """The folder's absolute path."""
         return str(self._root)
 
+    @property
+    def objects_appear_whole(self) -> bool:
+        """Not so: a file that is being copied here grows."""
+        return False
+
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[ObjectInfo]:
         """See Bucket. Reads one folder at a time, and none that can't hold a wanted key."""
         self._require_root()
@@ -64,15 +70,19 @@ class LocalBucket:
         """See Bucket."""
         return _info(key, self._find(key).stat())
 
-    def open(self, key: str) -> BinaryIO:
-        """See Bucket."""
+    def open(self, key: str, etag: str | None = None) -> BinaryIO:
+        """See Bucket. A file that is written over while it is read is not noticed here."""
         path = self._find(key)
         try:
-            return path.open("rb")
+            file = path.open("rb")
         except FileNotFoundError:
             raise self._missing(key) from None
         except PermissionError as error:
             raise _unreadable(path) from error
+        if etag is not None and _info(key, os.fstat(file.fileno())).etag != etag:
+            file.close()
+            raise ObjectReplaced(f"{self.url}: {key!r} was replaced")
+        return file
 
     def put(self, key: str, data: bytes | BinaryIO) -> ObjectInfo:
         """See Bucket. Writes beside the target and renames, so no reader sees a part."""

@@ -1,82 +1,127 @@
-"""Writing rows: one idempotent merge that replaces the children of some parents whole.
+"""Writing rows: idempotent merges that replace the children of some parents whole.
 
 A commit is all or nothing, so a killed run leaves no parent half done, and the same commit twice
-is the same table.
+is the same table. In which order tables are written, `engine.local` decides.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from lakehouse.tables.fingerprint import fingerprint as hash_of
-from lakehouse.tables.lake import Lake
-from lakehouse.tables.schemas import Table
+from lakehouse.tables.lake import Lake, listed
+from lakehouse.tables.partition import Partition
+from lakehouse.tables.schemas import IDENTITY, RECORDINGS, Table
 
 Row = Mapping[str, Any]
 
 _RETRIES = 20
 _RETRY_FOR = timedelta(seconds=60)
+_DELETED_AT_ONCE = 1000
 
 
-def complete(row: Row, *, fingerprint: str, stage_version: str, run_id: str) -> dict[str, Any]:
-    """The row with its provenance: what it was made from, by which version, and its own hash."""
+def complete(
+    row: Row, *, fingerprint: str, stage_version: str, run_id: str, attempts: int
+) -> dict[str, Any]:
+    """The row with its provenance: what it was made from, by which version, and its own hash,
+    which a row that was copied has already."""
+    content = {name: value for name, value in row.items() if name not in IDENTITY}
     return {
         **row,
         "fingerprint": fingerprint,
         "stage_version": stage_version,
-        "content_hash": hash_of(dict(row)),
+        "content_hash": row.get("content_hash") or hash_of(content),
+        "attempts": attempts,
         "run_id": run_id,
     }
 
 
 def replace_children(lake: Lake, table: Table, parents: Sequence[str], rows: Iterable[Row]) -> int:
-    """Make `rows`, provenance included, all the rows that these parents have; returns how many."""
+    """Make `rows`, provenance included, all the rows that these parents have, in one commit;
+    returns how many."""
     batch = pa.Table.from_pylist(list(rows), schema=table.schema)
     if batch.num_rows == 0:
         remove_children(lake, table, parents)
         return 0
-    (
-        lake.dataset(table)
-        .merge_insert(table.key)
-        .when_matched_update_all()
-        .when_not_matched_insert_all()
-        .when_not_matched_by_source_delete(_among(table.parent, parents))
-        # An index on the key would let concurrent merges insert it twice, silently.
-        .use_index(False)
-        .conflict_retries(_RETRIES)
-        .retry_timeout(_RETRY_FOR)
-        .execute(batch)
-    )
+    merge = _merge(lake, table)
+    merge = merge.when_not_matched_by_source_delete(_among(table.parent, parents))
+    merge.execute(batch)
     return batch.num_rows
 
 
 def add_children(lake: Lake, table: Table, rows: Iterable[Row]) -> int:
-    """Add more rows of parents whose rows were replaced before; returns how many."""
+    """Add rows, or replace those of the same key; returns how many."""
     batch = pa.Table.from_pylist(list(rows), schema=table.schema)
     if batch.num_rows:
-        (
-            lake.dataset(table)
-            .merge_insert(table.key)
-            .when_matched_update_all()
-            .when_not_matched_insert_all()
-            .use_index(False)
-            .conflict_retries(_RETRIES)
-            .retry_timeout(_RETRY_FOR)
-            .execute(batch)
-        )
+        _merge(lake, table).execute(batch)
     return batch.num_rows
 
 
 def remove_children(lake: Lake, table: Table, parents: Sequence[str]) -> None:
     """Remove all rows of these parents; no commit where there are none."""
-    predicate = _among(table.parent, parents)
+    _delete(lake, table, _among(table.parent, parents) if parents else "false")
+
+
+def remove_rows_of(lake: Lake, table: Table, gone_recordings: Sequence[str]) -> None:
+    """Remove all rows of these recordings; of those themselves only if they are still gone."""
+    is_gone = " AND gone_since IS NOT NULL" if table is RECORDINGS else ""
+    _delete(lake, table, _among("recording_id", gone_recordings) + is_gone)
+
+
+def remove_left_over(
+    lake: Lake,
+    table: Table,
+    partition: Partition,
+    live: Collection[tuple[str, str]],
+    *,
+    parents: Collection[str] | None = None,
+    spared: Collection[str] = (),
+) -> None:
+    """Remove the rows, of these parents or of the partition, whose clip and fingerprint are not
+    among `live`: they were made from something else, or a run was killed before it had made them
+    all. Rows of a fingerprint in `spared` may be on their way, and stay."""
+    columns = [table.key, "clip_id", "fingerprint"]
+    where = "" if parents is None else _among(table.parent, sorted(parents))
+    left_over = [
+        key
+        for key, clip_id, made_from in lake.read(table, partition, columns, where).iter_rows()
+        if (clip_id, made_from) not in live and made_from not in spared
+    ]
+    for start in range(0, len(left_over), _DELETED_AT_ONCE):
+        _delete(lake, table, _among(table.key, left_over[start : start + _DELETED_AT_ONCE]))
+
+
+def mark_gone(lake: Lake, recordings: Sequence[str]) -> None:
+    """Mark these recordings as no longer lying in the bucket. Their rows stay, in all tables."""
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ")
+    lake.dataset(RECORDINGS).update(
+        {"gone_since": f"cast('{now}' as timestamp)"},
+        where=f"{_among('recording_id', recordings)} AND gone_since IS NULL",
+        conflict_retries=_RETRIES,
+        retry_timeout=_RETRY_FOR,
+    )
+
+
+def _merge(lake: Lake, table: Table) -> Any:
+    return (
+        lake.dataset(table)
+        .merge_insert(table.key)
+        .when_matched_update_all()
+        .when_not_matched_insert_all()
+        # An index on the key would let concurrent merges insert it twice, silently.
+        .use_index(False)
+        .conflict_retries(_RETRIES)
+        .retry_timeout(_RETRY_FOR)
+    )
+
+
+def _delete(lake: Lake, table: Table, predicate: str) -> None:
     dataset = lake.dataset(table)
-    if parents and dataset.count_rows(filter=predicate):
+    if dataset.count_rows(filter=predicate):
         dataset.delete(predicate, conflict_retries=_RETRIES, retry_timeout=_RETRY_FOR)
 
 
-def _among(column: str, values: Sequence[str]) -> str:
-    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{column} IN ({listed})"
+def _among(column: str, values: Iterable[str]) -> str:
+    return f"{column} IN ({listed(values)})"

@@ -149,6 +149,11 @@ def _indices(table: Table) -> dict[str, dict[str, Any]]:
     }
 
 
+def listed(values: Iterable[str]) -> str:
+    """The values as SQL writes them between the brackets of IN; NULL, which is none, for none."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "NULL"
+
+
 def open_lake(settings: Settings) -> Lake:
     """The lake that the settings name; nothing is created yet."""
     url = settings.lake.rstrip("/")

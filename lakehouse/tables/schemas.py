@@ -1,8 +1,9 @@
 """The schemas of all tables, in one place: names, types, units.
 
 What fills a table is its stage; where it lies and how it is written is `lake` and `commit`.
-Every table has one string primary key, `day` and `camera` for partitioning, and the columns of
-`PROVENANCE`, which make each row explain what it was made from.
+Every table has one string primary key, and `day` and `camera` for partitioning. Rows made from
+footage have the columns of `PROVENANCE`, which explain what they were made from, and the `etag`
+of the object: queries show only rows of the object that lies in the bucket today.
 """
 
 from dataclasses import dataclass
@@ -30,9 +31,25 @@ class Table:
 PROVENANCE = (
     pa.field("fingerprint", pa.string(), nullable=False),  # hash of what the row was made from
     pa.field("stage_version", pa.string(), nullable=False),
-    pa.field("content_hash", pa.string(), nullable=False),  # hash of the row's own values
+    pa.field("content_hash", pa.string(), nullable=False),  # of the row's values but `IDENTITY`
+    pa.field("attempts", pa.int32(), nullable=False),  # in a row, the last one made this row
     pa.field("run_id", pa.string(), nullable=False),  # of the run that wrote the row
 )
+IDENTITY = frozenset(
+    {
+        "recording_id",
+        "clip_id",
+        "frame_id",
+        "caption_id",
+        "day",
+        "camera",
+        "etag",
+        "packets_hash",
+        "reused_from",
+    }
+)
+"""Columns that say whose row it is and where it comes from, not what is in it: equal content under
+another key has an equal `content_hash`."""
 _PARTITION = (
     pa.field("day", pa.date32(), nullable=False),
     pa.field("camera", pa.string(), nullable=False),  # robot-camera
@@ -54,6 +71,8 @@ def _key(name: str) -> pa.Field:
 def _id(name: str) -> pa.Field:
     return pa.field(name, pa.string(), nullable=False)
 
+
+_RECORDING = (_id("recording_id"), _id("etag"))
 
 RECORDINGS = Table(
     "recordings",
@@ -83,6 +102,8 @@ RECORDINGS = Table(
             pa.field("key_frame_interval", pa.float64()),  # median, frames
             pa.field("has_audio", pa.bool_()),
             pa.field("start_time", pa.timestamp("us")),  # in UTC, as the container states it
+            pa.field("first_packet_hash", pa.string()),  # a hint at which recordings are the same
+            pa.field("gone_since", pa.timestamp("us")),  # in UTC; the object is no longer there
             pa.field("error", pa.string()),
             *PROVENANCE,
         ]
@@ -96,7 +117,7 @@ CLIPS = Table(
     schema=pa.schema(
         [
             _key("clip_id"),
-            _id("recording_id"),
+            *_RECORDING,
             *_PARTITION,
             pa.field("start_pts", pa.int64()),  # null where the recording has no time base
             pa.field("end_pts", pa.int64()),  # exclusive
@@ -116,6 +137,8 @@ CLIPS = Table(
             pa.field("error", pa.string()),
             pa.field("samples", pa.list_(pa.struct([("pts", pa.int64()), *_SIGNAL_FIELDS]))),
             pa.field("frames_hash", pa.string(), nullable=False),  # of the frames' pts and JPEGs
+            pa.field("packets_hash", pa.string()),  # of the whole recording's, null if not all read
+            pa.field("reused_from", pa.string()),  # clip of a recording of the same packets
             *PROVENANCE,
         ]
     ),
@@ -127,9 +150,9 @@ FRAMES = Table(
     parent="recording_id",
     schema=pa.schema(
         [
-            _key("frame_id"),
+            _key("frame_id"),  # ends in what it was made from, see engine.local
             _id("clip_id"),
-            _id("recording_id"),
+            *_RECORDING,
             *_PARTITION,
             pa.field("pts", pa.int64(), nullable=False),
             pa.field("time_s", pa.float64(), nullable=False),  # since the recording's first frame
@@ -150,7 +173,7 @@ SCORES = Table(
     schema=pa.schema(
         [
             _key("clip_id"),
-            _id("recording_id"),
+            *_RECORDING,
             *_PARTITION,
             pa.field("sample_count", pa.int32(), nullable=False),
             *(
@@ -173,7 +196,7 @@ CAPTIONS = Table(
         [
             _key("caption_id"),  # clip_id:variant
             _id("clip_id"),
-            _id("recording_id"),
+            *_RECORDING,
             *_PARTITION,
             pa.field("variant", pa.string(), nullable=False),
             pa.field("language", pa.string(), nullable=False),
@@ -201,10 +224,39 @@ CAPTIONS = Table(
             pa.field("seconds", pa.float32()),  # from request to answer
             pa.field("error", pa.string()),
             pa.field("raw_answer", pa.string()),  # kept where it could not be read
+            pa.field("reused_from", pa.string()),  # caption of a clip of the same frames
             *PROVENANCE,
         ]
     ),
 )
+
+
+RUNS = Table(
+    "runs",
+    key="stage_run_id",
+    parent="stage_run_id",
+    schema=pa.schema(
+        [
+            _key("stage_run_id"),  # run, stage and partition
+            *_PARTITION,
+            _id("run_id"),
+            _id("stage"),
+            _id("stage_version"),
+            pa.field("started_at", pa.timestamp("us"), nullable=False),  # in UTC
+            pa.field("wall_s", pa.float64(), nullable=False),
+            # Parents by what became of them; `made` of them have rows that hold no error.
+            pa.field("made", pa.int64(), nullable=False),
+            pa.field("failed", pa.int64(), nullable=False),
+            pa.field("reused", pa.int64(), nullable=False),
+            pa.field("removed", pa.int64(), nullable=False),
+            pa.field("rows_written", pa.int64(), nullable=False),
+            pa.field("footage_s", pa.float64(), nullable=False),
+            pa.field("tokens", pa.int64(), nullable=False),
+            pa.field("model_s", pa.float64(), nullable=False),  # of a model's time: GPU-seconds
+        ]
+    ),
+)
+"""What every run did that had something to do, one row a stage and partition."""
 
 
 def embeddings(variant: str, dimensions: int) -> Table:
@@ -216,10 +268,11 @@ def embeddings(variant: str, dimensions: int) -> Table:
         schema=pa.schema(
             [
                 _key("clip_id"),
-                _id("recording_id"),
+                *_RECORDING,
                 *_PARTITION,
                 pa.field("variant", pa.string(), nullable=False),
                 pa.field("model", pa.string(), nullable=False),
+                pa.field("reused_from", pa.string()),  # clip of the same frames
                 pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
                 *PROVENANCE,
             ]
