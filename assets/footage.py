@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.partitions import day_camera, partition_of
-from assets.report import run_metadata, sheet_metadata, table_metadata
-from assets.tags import retries_failed
+from assets.report import forecast_metadata, run_metadata, sheet_metadata, table_metadata
+from assets.tags import retry_of
 from assets.versions import ON_CHANGE, RETRIES, code_version
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS
 from resources.lakehouse import LakehouseResource
@@ -26,11 +26,17 @@ _GROUP = "footage"
 def recordings(
     context: dg.AssetExecutionContext, lakehouse: LakehouseResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """One row for each object of the bucket: codec, size, duration, frame rate, or the error."""
-    partition = partition_of(context)
-    reports = lakehouse.run_family(
-        "recordings", partition, context.run_id, retry_failed=retries_failed(context)
-    )
+    """One row for each object of the bucket: codec, size, duration, frame rate, or the error.
+
+    First of the chain, and so it tells what the whole run is going to do.
+    """
+    partition, retry = partition_of(context), retry_of(context)
+    ahead = lakehouse.forecast(partition, retry)
+    if not ahead.is_empty:
+        plan = forecast_metadata(ahead, lakehouse.costs(ahead))
+        key = context.partition_key
+        context.log_event(dg.AssetObservation("recordings", partition=key, metadata=plan))
+    reports = lakehouse.run_family("recordings", partition, context.run_id, retry=retry)
     return dg.MaterializeResult(
         metadata=run_metadata(reports, lakehouse.lake, partition, [RECORDINGS])
     )
@@ -68,9 +74,7 @@ def clips_and_frames(
 ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     """One decode pass over each new or changed recording."""
     partition = partition_of(context)
-    reports = lakehouse.run_family(
-        "clips", partition, context.run_id, retry_failed=retries_failed(context)
-    )
+    reports = lakehouse.run_family("clips", partition, context.run_id, retry=retry_of(context))
     sheet = sheet_metadata(lakehouse.lake, partition)
     for table in (CLIPS, FRAMES):
         metadata = run_metadata(reports, lakehouse.lake, partition, [table])

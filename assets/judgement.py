@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.partitions import day_camera, partition_of
 from assets.report import run_metadata, sheet_metadata, table_metadata
-from assets.tags import retries_failed
+from assets.tags import retry_of
 from assets.versions import ON_CHANGE, RETRIES, code_version
 from lakehouse.query.views import embedding_tables
 from lakehouse.settings import load_settings
@@ -76,8 +76,6 @@ def _materialize(
     lakehouse: LakehouseResource,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     partition = partition_of(context)
-    reports = lakehouse.run_family(
-        family, partition, context.run_id, retry_failed=retries_failed(context)
-    )
+    reports = lakehouse.run_family(family, partition, context.run_id, retry=retry_of(context))
     metadata = run_metadata(reports, lakehouse.lake, partition, tables)
     return dg.MaterializeResult(metadata={**metadata, **sheet_metadata(lakehouse.lake, partition)})

@@ -2,10 +2,19 @@
 
 import dagster as dg
 
-RETRY_FAILED = "lakehouse/retry_failed"
-"""`true` makes a run try again what failed before."""
+from lakehouse.engine.retry import Retry
+from lakehouse.errors import UserError
+
+RETRY = "lakehouse/retry"
+"""Makes a run try again what failed before: an `engine.retry.Retry` as JSON, `{}` for all of it."""
 
 
-def retries_failed(context: dg.AssetExecutionContext) -> bool:
-    """Whether this run tries failed rows again."""
-    return context.run.tags.get(RETRY_FAILED) == "true"
+def retry_of(context: dg.AssetExecutionContext) -> Retry | None:
+    """What this run tries again. Raises UserError for a tag that can't be read."""
+    tag = context.run.tags.get(RETRY)
+    if tag is None:
+        return None
+    try:
+        return Retry.from_json(tag)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"the tag {RETRY} is no filter: {error}; {{}} retries all") from error

@@ -7,7 +7,11 @@ from functools import cached_property
 
 from dagster import ConfigurableResource, Failure
 
+from lakehouse.engine.costs import Cost, cost_of, history_of
+from lakehouse.engine.forecast import Forecast, forecast
 from lakehouse.engine.local import StageReport, run_stage
+from lakehouse.engine.retry import Retry
+from lakehouse.engine.scan import partitions_of
 from lakehouse.errors import UserError
 from lakehouse.query.views import all_tables
 from lakehouse.settings import Settings, load_settings
@@ -18,7 +22,7 @@ from lakehouse.storage.bucket import Bucket
 from lakehouse.storage.keys import KeyPattern
 from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.schemas import RECORDINGS
+from lakehouse.tables.removal import remove_gone
 
 Listener = Callable[[Stage, Made], None]
 
@@ -62,35 +66,55 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
         return lake
 
     def partitions(self) -> set[Partition]:
-        """The partitions that the lake has recordings of."""
-        held = self.lake.read(RECORDINGS, None, ["day", "camera"]).unique()
-        return {Partition(day, camera) for day, camera in held.iter_rows()}
+        """See `engine.scan.partitions_of`."""
+        return partitions_of(self.lake)
+
+    def remove_gone(self) -> int:
+        """Remove the rows of footage that is gone, if the settings say so; returns how many
+        recordings. None while the bucket shows nothing at all: it may not be mounted."""
+        if self.settings.removed_footage == "mark" or next(self.bucket.list(), None) is None:
+            return 0
+        return remove_gone(self.lake, all_tables(self.settings))
 
     def stages(self) -> tuple[Stage, ...]:
         """The whole chain."""
         return chain(self.settings, self.bucket, self.lake)
 
-    def run_family(
-        self, family: str, partition: Partition, run_id: str, *, retry_failed: bool
-    ) -> list[StageReport]:
-        """Bring every stage of a family up to date in one partition.
+    def forecast(self, partition: Partition, retry: Retry | None) -> Forecast:
+        """What a run of the chain would do in a partition."""
+        with _mended_by_people():
+            return forecast(self.settings, self.bucket, self.lake, partition, retry=retry)
 
-        What only a person can mend fails the step at once: trying it again would not help.
-        """
-        try:
+    def costs(self, found: Forecast) -> list[Cost]:
+        """What each stage of a forecast takes at most."""
+        history = history_of(self.stages())
+        return [cost_of(stage, history, found.partition.camera) for stage in found.stages]
+
+    def run_family(
+        self, family: str, partition: Partition, run_id: str, *, retry: Retry | None
+    ) -> list[StageReport]:
+        """Bring every stage of a family up to date in one partition."""
+        with _mended_by_people():
             return [
                 run_stage(
                     stage,
-                    self.lake,
                     partition,
                     run_id,
-                    retry_failed=retry_failed,
+                    retry=retry,
+                    max_attempts=self.settings.limits.attempts,
                     on_made=_telling(stage),
                 )
                 for stage in stages_of(family, self.settings, self.bucket, self.lake)
             ]
-        except UserError as error:
-            raise Failure(description=str(error), allow_retries=False) from error
+
+
+@contextmanager
+def _mended_by_people() -> Iterator[None]:
+    """What only a person can mend fails the step at once: trying it again would not help."""
+    try:
+        yield
+    except UserError as error:
+        raise Failure(description=str(error), allow_retries=False) from error
 
 
 def _telling(stage: Stage) -> Callable[[Made], None] | None:

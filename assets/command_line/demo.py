@@ -45,7 +45,7 @@ def demo(
     home = _prepare(folder.absolute(), days[0])
     if not (folder / BUCKET_FOLDER).is_dir():
         make_sample(folder, SampleOptions(days=days))
-    outcome = run_ingest(None, None, retry_failed=False)
+    outcome = run_ingest(None, None)
     if outcome.failed:
         raise typer.Exit(1)
     status()

@@ -13,8 +13,11 @@ from rich.progress import Progress
 from assets.command_line.console import duration, err, progress
 from assets.command_line.instance import dagster_home
 from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day
+from lakehouse.engine.retry import Retry
 from lakehouse.engine.scan import Scan, scan, with_work
 from lakehouse.tables.partition import Partition
+
+_RUNS_AGAIN = 2
 
 if TYPE_CHECKING:
     from lakehouse.stages.stage import Made, Stage
@@ -45,16 +48,17 @@ def ingest(
 ) -> None:
     """Materialize every partition that has work: new, changed or removed footage, or new settings.
 
-    A partition whose footage is gone altogether is told and kept: the bucket may not be mounted.
-    Broken footage is data: it becomes rows with errors, counted at the end. Exit code 1 if a run
-    failed.
+    What that would be, `lakehouse plan` tells beforehand. Rows of removed footage are marked and
+    hidden, or removed where the setting `removed_footage` says so. Broken footage is data: it
+    becomes rows with errors, counted at the end. Exit code 1 if a run failed.
     """
-    outcome = run_ingest(parse_day(day), parse_camera(camera), retry_failed=retry_failed)
+    retry = Retry() if retry_failed else None
+    outcome = run_ingest(parse_day(day), parse_camera(camera), retry)
     if outcome.failed:
         raise typer.Exit(1)
 
 
-def run_ingest(day: date | None, camera: str | None, *, retry_failed: bool) -> Outcome:
+def run_ingest(day: date | None, camera: str | None, retry: Retry | None = None) -> Outcome:
     """Scan, plan, and run what has work. Raises UserError for wrong settings."""
     # Dagster takes seconds to import, and most commands never need it.
     from resources.lakehouse import LakehouseResource  # noqa: PLC0415
@@ -64,26 +68,25 @@ def run_ingest(day: date | None, camera: str | None, *, retry_failed: bool) -> O
     with progress() as bar:
         task = bar.add_task(f"listing {lakehouse.settings.bucket}", total=None)
         found = _scan(lakehouse)
+        partitions = found.partitions.keys() | lakehouse.partitions()
         chosen = sorted(
             partition
-            for partition in found.partitions
+            for partition in partitions
             if day in (None, partition.day) and camera in (None, partition.camera)
         )
-        emptied = lakehouse.partitions() - found.partitions.keys()
         bar.update(task, description="planning", total=len(chosen))
         work = list(
-            with_work(_ticking(chosen, bar, task), lakehouse.stages(), retry_failed=retry_failed)
+            with_work(
+                _ticking(chosen, bar, task),
+                lakehouse.stages(),
+                retry=retry,
+                max_attempts=lakehouse.settings.limits.attempts,
+            )
         )
     _tell_listing(found, chosen, work)
-    if emptied:
-        # A bucket that is not mounted looks empty: it must not empty the lake.
-        err.print(
-            f"{len(emptied)} partitions of the lake, such as {min(emptied)}, have no footage in "
-            "the bucket any more; their rows are kept",
-            style="yellow",
-            markup=False,
-        )
-    outcome = _run(work, retry_failed=retry_failed) if work else Outcome()
+    outcome = _run(work, retry) if work else Outcome()
+    if removed := lakehouse.remove_gone():
+        err.print(f"{removed} recordings removed with all their rows", highlight=False)
     _tell_outcome(outcome)
     return outcome
 
@@ -99,7 +102,8 @@ def _ticking(partitions: Sequence[Partition], bar: Progress, task: object) -> It
 
 
 def _tell_listing(found: Scan, chosen: Sequence[Partition], work: Sequence[Partition]) -> None:
-    objects = sum(found.partitions[partition].object_count for partition in chosen)
+    listed = [found.partitions[partition] for partition in chosen if partition in found.partitions]
+    objects = sum(of.object_count for of in listed)
     err.print(
         f"{objects} recordings in {len(chosen)} partitions; "
         f"{len(work)} partitions have work, {len(chosen) - len(work)} are up to date",
@@ -111,16 +115,14 @@ def _tell_listing(found: Scan, chosen: Sequence[Partition], work: Sequence[Parti
             err.print(f"  {mismatch.key}: {mismatch.reason}", markup=False, highlight=False)
 
 
-def _run(work: Sequence[Partition], *, retry_failed: bool) -> Outcome:
-    from assets.command_line.runs import run_partition  # noqa: PLC0415
-
+def _run(work: Sequence[Partition], retry: Retry | None) -> Outcome:
     outcome = Outcome(partitions=len(work))
     with progress() as bar:
         task = bar.add_task("partitions", total=len(work))
         for partition in work:
             before, started = replace(outcome), time.monotonic()
             with _shown(bar, partition, outcome):
-                problem = run_partition(partition, retry_failed=retry_failed)
+                problem = _run_until_done(partition, retry)
             if problem:
                 outcome.failed[partition] = problem
             footage_s = outcome.footage_s - before.footage_s
@@ -135,6 +137,19 @@ def _run(work: Sequence[Partition], *, retry_failed: bool) -> Outcome:
             )
             bar.advance(task)
     return outcome
+
+
+def _run_until_done(partition: Partition, retry: Retry | None) -> str | None:
+    """Run it, and again while its objects change under the run; returns why it failed."""
+    from assets.command_line.runs import run_partition  # noqa: PLC0415
+    from resources.lakehouse import LakehouseResource  # noqa: PLC0415
+
+    problem = run_partition(partition, retry)
+    for _ in range(_RUNS_AGAIN):
+        if problem or not any(with_work([partition], LakehouseResource().stages())):
+            break
+        problem = run_partition(partition, None)
+    return problem
 
 
 @contextmanager

@@ -7,19 +7,20 @@ import dagster as dg
 
 from assets.definitions import definitions
 from assets.partitions import cameras, partition_key
-from assets.tags import RETRY_FAILED
+from assets.tags import RETRY
+from lakehouse.engine.retry import Retry
 from lakehouse.errors import UserError
 from lakehouse.tables.partition import Partition
 
 
-def run_partition(partition: Partition, *, retry_failed: bool) -> str | None:
+def run_partition(partition: Partition, retry: Retry | None) -> str | None:
     """Materialize the partition; returns why the run failed, if it did."""
     instance = dg.DagsterInstance.get()
     instance.add_dynamic_partitions(cameras.name or "", [partition.camera])
     result = definitions.resolve_job_def("ingest_partition").execute_in_process(
         instance=instance,
         partition_key=partition_key(partition),
-        tags={RETRY_FAILED: "true"} if retry_failed else {},
+        tags={RETRY: retry.to_json()} if retry else {},
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
