@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from assets.command_line.console import duration, err, progress
 from assets.command_line.instance import dagster_home
-from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day
+from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day, within
 from lakehouse.engine.retry import Retry
 from lakehouse.engine.scan import Scan, scan, with_work
 from lakehouse.tables.partition import Partition
@@ -69,11 +69,7 @@ def run_ingest(day: date | None, camera: str | None, retry: Retry | None = None)
         task = bar.add_task(f"listing {lakehouse.settings.bucket}", total=None)
         found = _scan(lakehouse)
         partitions = found.partitions.keys() | lakehouse.partitions()
-        chosen = sorted(
-            partition
-            for partition in partitions
-            if day in (None, partition.day) and camera in (None, partition.camera)
-        )
+        chosen = within(partitions, day, camera)
         bar.update(task, description="planning", total=len(chosen))
         work = list(
             with_work(
@@ -84,6 +80,13 @@ def run_ingest(day: date | None, camera: str | None, retry: Retry | None = None)
             )
         )
     _tell_listing(found, chosen, work)
+    if work and not found.partitions:
+        err.print(
+            f"no footage lies in {lakehouse.settings.bucket}: all of the lake's is marked as gone; "
+            "if it was only not mounted, the next run brings it back",
+            style="yellow",
+            markup=False,
+        )
     outcome = _run(work, retry) if work else Outcome()
     if removed := lakehouse.remove_gone():
         err.print(f"{removed} recordings removed with all their rows", highlight=False)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from assets.command_line.console import duration, err, out, print_table, progress
-from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day
+from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day, within
 from assets.command_line.read import Format, FormatOption
 from lakehouse.engine.costs import Cost, cost_of, history_of
 from lakehouse.engine.forecast import Forecast, StageForecast, forecast
@@ -64,11 +64,7 @@ def plan(
         task = bar.add_task(f"listing {settings.bucket}", total=None)
         pattern = KeyPattern.parse(settings.key_pattern)
         listed = scan(bucket.list(), pattern, settings.first_day).partitions.keys()
-        chosen = sorted(
-            partition
-            for partition in listed | partitions_of(lake)
-            if only[0] in (None, partition.day) and only[1] in (None, partition.camera)
-        )
+        chosen = within(listed | partitions_of(lake), *only)
         bar.update(task, description="planning", total=len(chosen))
         forecasts = []
         for partition in chosen:

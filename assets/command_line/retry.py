@@ -10,7 +10,7 @@ import typer
 
 from assets.command_line.console import err, progress
 from assets.command_line.ingest import run_ingest
-from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day
+from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day, within
 from lakehouse.engine.retry import Retry, retried
 from lakehouse.engine.scan import partitions_of
 from lakehouse.engine.supposed import supposing
@@ -82,12 +82,8 @@ def _count(
     settings = load_settings()
     lake = supposing(open_lake(settings))
     stages = chain(settings, open_bucket(settings.bucket, settings.s3), lake)
-    concerned = _concerned(stages, wanted.stage)
-    chosen = [
-        partition
-        for partition in sorted(partitions_of(lake))
-        if day in (None, partition.day) and camera in (None, partition.camera)
-    ]
+    concerned = _concerned(stages, wanted)
+    chosen = within(partitions_of(lake), day, camera)
     tried, all_that_fit = Counter[str](), Counter[str]()
     with progress() as bar:
         for partition in bar.track(chosen, description="planning"):
@@ -102,12 +98,12 @@ def _count(
     return +tried, all_that_fit - tried
 
 
-def _concerned(stages: Sequence[Stage], named: str) -> list[Stage]:
-    """The stages that a filter's `stage` names. Raises UserError if it names none."""
-    found = [stage for stage in stages if named in ("", stage.name, stage.name.partition(":")[0])]
+def _concerned(stages: Sequence[Stage], retry: Retry) -> list[Stage]:
+    """The stages that a filter names. Raises UserError if it names none."""
+    found = [stage for stage in stages if retry.concerns(stage.name)]
     if not found:
         known = ", ".join([*FAMILIES, *(stage.name for stage in stages if ":" in stage.name)])
-        raise UserError(f"--stage {named} is no stage; known are {known}")
+        raise UserError(f"--stage {retry.stage} is no stage; known are {known}")
     return found
 
 

@@ -28,6 +28,10 @@ class Retry:
     error: str = ""
     given_up: bool = False
 
+    def concerns(self, stage: str) -> bool:
+        """Whether it is about the stage of this name."""
+        return self.stage in ("", stage, stage.partition(":")[0])
+
     def to_json(self) -> str:
         """As a run's tag holds it."""
         return json.dumps(asdict(self))
@@ -42,7 +46,7 @@ def retried(
     retry: Retry | None, stage: Stage, partition: Partition, max_attempts: int
 ) -> Callable[[Failed], bool]:
     """What tells of a failed parent of the stage whether it is tried again."""
-    if retry is None or retry.stage not in ("", stage.name, stage.name.partition(":")[0]):
+    if retry is None or not retry.concerns(stage.name):
         return lambda _: False
     keys: dict[str, str] = {}
     if retry.key != "*":

@@ -244,10 +244,9 @@ RUNS = Table(
             _id("stage_version"),
             pa.field("started_at", pa.timestamp("us"), nullable=False),  # in UTC
             pa.field("wall_s", pa.float64(), nullable=False),
-            # Parents by what became of them; `made` of them have rows that hold no error.
-            pa.field("made", pa.int64(), nullable=False),
-            pa.field("failed", pa.int64(), nullable=False),
-            pa.field("reused", pa.int64(), nullable=False),
+            pa.field("made", pa.int64(), nullable=False),  # parents whose rows were written
+            pa.field("failed", pa.int64(), nullable=False),  # of them, with an error
+            pa.field("reused", pa.int64(), nullable=False),  # of them, copied
             pa.field("removed", pa.int64(), nullable=False),
             pa.field("rows_written", pa.int64(), nullable=False),
             pa.field("footage_s", pa.float64(), nullable=False),
