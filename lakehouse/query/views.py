@@ -79,6 +79,7 @@ def connect(lake: Lake, settings: Settings) -> duckdb.DuckDBPyConnection:
     Raises UserError if the lake has no tables yet.
     """
     connection = duckdb.connect(":memory:")
+    connection.execute("SET enable_progress_bar = false")  # it would be drawn into the output
     snapshot = _snapshot(lake)
     for table in _TABLES:
         connection.register(f"{table.name}_rows", snapshot[table.name])
