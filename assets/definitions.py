@@ -1,8 +1,11 @@
-"""What Dagster loads: assets, checks, jobs, sensors and resources, put together."""
+"""What Dagster loads: assets, checks, jobs, schedules, sensors and resources, put together."""
 
 import dagster as dg
 
-from assets import checks, footage, jobs, judgement, sensors
+from assets import checks, footage, jobs, judgement, maintenance
+from assets.sensors.events import events_sensor
+from assets.sensors.footage import footage_sensor
+from assets.sensors.reprocessing import reprocess_sensor
 from resources.lakehouse import LakehouseResource
 
 definitions = dg.Definitions(
@@ -14,8 +17,9 @@ definitions = dg.Definitions(
         judgement.embeddings,
     ],
     asset_checks=[checks.ledger_closes],
-    jobs=[jobs.ingest_partition],
-    sensors=[sensors.footage_sensor, sensors.reprocess_sensor],
+    jobs=[jobs.ingest_partition, maintenance.maintain],
+    schedules=[maintenance.hourly_maintenance],
+    sensors=[footage_sensor, events_sensor, reprocess_sensor],
     resources={"lakehouse": LakehouseResource()},
     # A step of its own process costs seconds; parallelism comes from runs.
     executor=dg.in_process_executor,

@@ -21,7 +21,9 @@ _TAGS = {
 
 @dg.op(out=dg.Out(dg.Nothing))
 def maintain_tables(context: dg.OpExecutionContext, lakehouse: LakehouseResource) -> None:
-    """Every table of the lake, one after the other."""
+    """Every table of the lake, one after the other; footage that is gone is removed first, if the
+    settings say so."""
+    removed = lakehouse.remove_gone()
     keep = timedelta(seconds=lakehouse.settings.maintenance.keep_versions_s)
     reports = []
     for table in all_tables(lakehouse.settings):
@@ -31,6 +33,7 @@ def maintain_tables(context: dg.OpExecutionContext, lakehouse: LakehouseResource
         reports.append(report)
     context.add_output_metadata(
         {
+            "recordings_removed": removed,
             "bytes_removed": sum(report.bytes_removed for report in reports),
             "versions_removed": sum(report.versions_removed for report in reports),
             "versions": sum(report.versions_after for report in reports),

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.s3_server", "tests.queried"]
+pytest_plugins = ["tests.s3_server", "tests.radosgw", "tests.queried", "tests.orchestrated"]
 
 
 @pytest.fixture(autouse=True, scope="session")

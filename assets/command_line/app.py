@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from assets.command_line import clip, demo, doctor, ingest, read, sample
+from assets.command_line import (
+    clip,
+    demo,
+    doctor,
+    ingest,
+    listen,
+    maintain,
+    plan,
+    read,
+    retry,
+    sample,
+)
 from assets.command_line.console import err
 from lakehouse.errors import UserError
 
@@ -20,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, sample, ingest, read, clip, doctor):
+for module in (demo, sample, plan, ingest, retry, listen, read, clip, maintain, doctor):
     module.register(app)
 
 
