@@ -22,7 +22,7 @@ class Writer:
 
     Rows of side tables come first and lie beside the old ones, since their keys end in what they
     were made from. One commit of the stage's own table then replaces the rows of the parents whole,
-    and makes those of the side tables count. What no longer counts is removed at last.
+    and makes those of the side tables count. What no longer counts is swept away at last.
 
     `made_from` holds the planned fingerprint of each parent, `attempts` how often those were tried
     that failed.
@@ -49,13 +49,12 @@ class Writer:
             parents = sorted({made.parent_id for made in complete_ones})
             rows = self._rows(table, complete_ones)
             self.rows_written[table.name] += replace_children(self.stage.lake, table, parents, rows)
-            live = {(row.get("clip_id", ""), row["fingerprint"]) for row in rows}
-            for side_table in self.stage.side_tables:
-                remove_left_over(self.stage.lake, side_table, self.partition, live, parents=parents)
+            self._remove_of_failed(rows)
         return current
 
     def sweep(self) -> None:
-        """Remove the rows of side tables that a killed run left, and that nobody will complete."""
+        """Remove the rows of side tables that no longer count, or that a killed run left and that
+        nobody will complete."""
         if not self.stage.side_tables:
             return
         # Read first: another run may be about to complete what it has begun since.
@@ -64,6 +63,16 @@ class Writer:
         live = set(made.iter_rows())
         for table in self.stage.side_tables:
             remove_left_over(self.stage.lake, table, self.partition, live, spared=begun)
+
+    def _remove_of_failed(self, rows: Sequence[dict[str, Any]]) -> None:
+        """A parent that is tried again is made from the same as before: a sweep can't tell what
+        it made then from what another run is making now."""
+        tried_again = [row for row in rows if row[self.stage.table.parent] in self.attempts]
+        if tried_again:
+            parents = {row[self.stage.table.parent] for row in tried_again}
+            live = {(row["clip_id"], row["fingerprint"]) for row in tried_again}
+            for table in self.stage.side_tables:
+                remove_left_over(self.stage.lake, table, self.partition, live, parents=parents)
 
     def _still_current(self, batch: Sequence[Made]) -> list[Made]:
         now = self.stage.fingerprints(self.partition)

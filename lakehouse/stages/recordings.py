@@ -61,7 +61,7 @@ class RecordingsStage:
     """Probes objects that are new or changed, in worker processes.
 
     Where objects can be seen before they are whole, those that changed less than `settle_s` ago
-    are looked at twice.
+    are looked at twice; one that `is_in_a_hurry` leaves them for the next time.
     """
 
     lake: Lake
@@ -70,6 +70,7 @@ class RecordingsStage:
     worker_count: int
     limits: LimitSettings
     settle_s: float
+    is_in_a_hurry: bool = False
 
     name = "recordings"
     table = RECORDINGS
@@ -86,8 +87,11 @@ class RecordingsStage:
         are still being written wait."""
         objects = self._objects(partition)
         growing: set[str] = set()
-        if wait_s := self._unsettled_s(objects):
-            time.sleep(wait_s)
+        wait_s = {key: self._unsettled_s(info) for key, info in objects.items()}
+        if self.is_in_a_hurry:
+            growing = {key for key, left_s in wait_s.items() if left_s}
+        elif any(wait_s.values()):
+            time.sleep(max(wait_s.values()))
             before, objects = objects, self._objects(partition)
             growing = {key for key, info in objects.items() if before.get(key) != info}
         rows = [
@@ -127,12 +131,11 @@ class RecordingsStage:
     def _objects(self, partition: Partition) -> dict[str, ObjectInfo]:
         return {info.key: info for info, _ in objects_of(self.bucket, self.pattern, partition)}
 
-    def _unsettled_s(self, objects: Mapping[str, ObjectInfo]) -> float:
-        """How long to wait until the youngest has been as it is for `settle_s`."""
-        if self.bucket.objects_appear_whole or not objects:
+    def _unsettled_s(self, info: ObjectInfo) -> float:
+        """How long to wait until it has been as it is for `settle_s`."""
+        if self.bucket.objects_appear_whole:
             return 0.0
-        youngest = max(info.modified for info in objects.values())
-        age_s = (datetime.now(UTC) - youngest).total_seconds()
+        age_s = (datetime.now(UTC) - info.modified).total_seconds()
         return min(max(0.0, self.settle_s - age_s), self.settle_s)
 
     def _fingerprint(self, info: ObjectInfo) -> str:
