@@ -3,10 +3,12 @@
 import warnings
 
 import dagster as dg
+import polars as pl
 
 from assets.partitions import day_camera, partition_of
 from lakehouse.query.ledger import open_accounts
 from lakehouse.query.views import connect
+from lakehouse.tables.patience import patiently
 from resources.lakehouse import LakehouseResource
 
 
@@ -15,8 +17,12 @@ def _ledger_closes(
 ) -> dg.AssetCheckResult:
     """Kept, too short and failed seconds add up to each recording's duration, within a frame."""
     partition = partition_of(context)
-    with connect(lakehouse.lake, lakehouse.settings) as connection:
-        unbalanced = open_accounts(connection, partition)
+
+    def open_ones() -> pl.DataFrame:
+        with connect(lakehouse.lake, lakehouse.settings) as connection:
+            return open_accounts(connection, partition)
+
+    unbalanced = patiently(open_ones)
     if unbalanced.is_empty():
         return dg.AssetCheckResult(passed=True, description="Every second is accounted for.")
     first = unbalanced.row(0, named=True)

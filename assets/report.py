@@ -4,6 +4,7 @@ schema and a picture."""
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import methodcaller
 
 import dagster as dg
 
@@ -52,7 +53,8 @@ def run_metadata(
         "removed": sum(report.removed for report in reports),
         "plan": _plan_of(reports),
         "dagster/partition_row_count": sum(
-            lake.dataset(table).count_rows(filter=partition.predicate) for table in tables
+            lake.on(table, methodcaller("count_rows", filter=partition.predicate))
+            for table in tables
         ),
         "dagster/uri": ", ".join(lake.uri(table) for table in tables),
     }

@@ -13,7 +13,9 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from uuid import uuid4
 
@@ -25,6 +27,14 @@ from lakehouse.storage.s3 import S3Bucket
 
 ACCESS_KEY = "test-access"
 SECRET_KEY = "test-secret-which-no-message-may-hold"
+_AWS = {
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_MAX_ATTEMPTS": "2",
+}
 _START_TIMEOUT_S = 60.0
 
 
@@ -33,24 +43,25 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running server whose data vanishes with it."""
     pytest.importorskip("ministack")
     folder = tmp_path_factory.mktemp("s3-server")
-    with _running(folder) as endpoint:
+    with running(folder) as endpoint:
         yield endpoint
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _aws_environment_of_the_session() -> None:
+    """Worker processes outlive a test, and keep the environment that they were started in."""
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[variable]
+    os.environ |= _AWS
+
+
 @pytest.fixture
 def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exactly the test's credentials: nothing of the person who runs it."""
+    """Exactly the test's credentials: nothing of the person who runs it, or of another test."""
     for variable in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(variable)
-    for variable, value in {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "2",
-    }.items():
+    for variable, value in _AWS.items():
         monkeypatch.setenv(variable, value)
 
 
@@ -64,12 +75,7 @@ def s3_settings(s3_endpoint: str, aws_environment: None) -> S3Settings:
 @pytest.fixture
 def s3_url(s3_settings: S3Settings) -> str:
     """The address of a folder in a new, empty bucket."""
-    name = f"footage-{uuid4().hex[:12]}"
-    client = boto3.session.Session().client(
-        "s3", endpoint_url=s3_settings.endpoint, region_name=s3_settings.region
-    )
-    client.create_bucket(Bucket=name)
-    return f"s3://{name}/raw"
+    return f"s3://{new_bucket(s3_settings)}/raw"
 
 
 @pytest.fixture
@@ -78,8 +84,22 @@ def s3_bucket(s3_url: str, s3_settings: S3Settings) -> S3Bucket:
     return S3Bucket(s3_url, s3_settings)
 
 
+def new_bucket(s3: S3Settings) -> str:
+    """Makes an empty bucket; returns its name."""
+    name = f"footage-{uuid4().hex[:12]}"
+    _administrator(s3).create_bucket(Bucket=name)
+    return name
+
+
+@cache
+def _administrator(s3: S3Settings) -> Any:
+    session = boto3.session.Session(ACCESS_KEY, SECRET_KEY)
+    return session.client("s3", endpoint_url=s3.endpoint, region_name=s3.region)
+
+
 @contextmanager
-def _running(folder: Path) -> Iterator[str]:
+def running(folder: Path) -> Iterator[str]:
+    """A server that keeps its data in the folder; gives its address."""
     port = _free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},

@@ -22,7 +22,7 @@ from botocore.stub import Stubber
 
 from lakehouse.errors import UserError
 from lakehouse.settings import S3Settings
-from lakehouse.storage.bucket import ObjectNotFound
+from lakehouse.storage.bucket import ObjectNotFound, ObjectReplaced
 from lakehouse.storage.runs import BLOCK_BYTES
 from lakehouse.storage.s3 import S3Bucket, lance_options
 from tests.s3_server import ACCESS_KEY, SECRET_KEY
@@ -36,7 +36,7 @@ def test_a_replaced_object_is_never_mixed_with_the_old_one(s3_bucket: S3Bucket) 
     reader = s3_bucket.open("a")
     assert reader.read(10) == DATA[:10]
     s3_bucket.put("a", DATA[::-1])
-    with pytest.raises(OSError, match="replaced"):
+    with pytest.raises(ObjectReplaced, match="replaced"):
         reader.read()
 
 
@@ -44,8 +44,16 @@ def test_a_deleted_object_ends_its_reader(s3_bucket: S3Bucket) -> None:
     s3_bucket.put("a", DATA)
     reader = s3_bucket.open("a")
     s3_bucket.remove("a")
-    with pytest.raises(OSError, match="deleted"):
+    with pytest.raises(ObjectReplaced, match="deleted"):
         reader.read()
+
+
+def test_only_the_object_that_was_meant_is_opened(s3_bucket: S3Bucket) -> None:
+    meant = s3_bucket.put("a", b"old")
+    assert s3_bucket.open("a", meant.etag).read() == b"old"
+    s3_bucket.put("a", b"new")
+    with pytest.raises(ObjectReplaced):
+        s3_bucket.open("a", meant.etag)
 
 
 def test_a_video_decodes_from_the_server_as_from_its_file(
@@ -122,6 +130,15 @@ def test_the_probe_finds_a_server_that_ignores_conditions(s3_bucket: S3Bucket) -
 def test_a_bucket_sent_to_another_process_still_reads(s3_bucket: S3Bucket) -> None:
     s3_bucket.put("a", b"footage")
     assert pickle.loads(pickle.dumps(s3_bucket)).open("a").read() == b"footage"
+
+
+def test_a_process_makes_one_client_for_all_copies_of_a_bucket(
+    s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = pickle.loads(pickle.dumps(s3_bucket))
+    assert copy._client is s3_bucket._client
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
+    assert pickle.loads(pickle.dumps(s3_bucket))._client is not s3_bucket._client
 
 
 def test_the_endpoint_may_come_from_the_usual_variable(
@@ -253,6 +270,10 @@ def test_lance_is_told_the_server_and_the_credentials(monkeypatch: pytest.Monkey
         "aws_virtual_hosted_style_request": "false",
         "aws_access_key_id": ACCESS_KEY,
         "aws_secret_access_key": SECRET_KEY,
+        "client_max_retries": "1",
+        "download_retry_count": "1",
+        "timeout": "30000ms",
+        "connect_timeout": "5000ms",
     }
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     assert lance_options(s3, "s3://lake")["aws_session_token"] == "token"

@@ -128,6 +128,7 @@ def _run(work: Sequence[Partition], retry: Retry | None) -> Outcome:
                 problem = _run_until_done(partition, retry)
             if problem:
                 outcome.failed[partition] = problem
+                _require_reachable()
             footage_s = outcome.footage_s - before.footage_s
             bar.console.print(
                 f"{partition}: failed, {problem}"
@@ -140,6 +141,15 @@ def _run(work: Sequence[Partition], retry: Retry | None) -> Outcome:
             )
             bar.advance(task)
     return outcome
+
+
+def _require_reachable() -> None:
+    """Raises UserError where bucket or lake are gone: the other partitions need not be tried."""
+    from resources.lakehouse import LakehouseResource  # noqa: PLC0415
+
+    lakehouse = LakehouseResource()
+    next(lakehouse.bucket.list(), None)
+    lakehouse.partitions()
 
 
 def _run_until_done(partition: Partition, retry: Retry | None) -> str | None:

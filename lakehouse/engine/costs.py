@@ -5,6 +5,8 @@ Only the lake's own history is asked. Where it says nothing, the answer is none,
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import methodcaller
+from typing import Any
 
 import polars as pl
 
@@ -160,11 +162,13 @@ def _latest_runs(stage: Stage) -> pl.DataFrame:
         "tokens",
         "model_s",
     ]
-    runs, where = stage.lake.dataset(RUNS), f"stage = '{stage.name}'"
-    passed_over = max(0, runs.count_rows(filter=where) - _RUNS_READ)
-    found = pl.from_arrow(
-        runs.to_table(columns=columns, filter=where, offset=passed_over, limit=_RUNS_READ)
-    )
+    where = f"stage = '{stage.name}'"
+
+    def latest(runs: Any) -> Any:
+        passed_over = max(0, runs.count_rows(filter=where) - _RUNS_READ)
+        return runs.to_table(columns=columns, filter=where, offset=passed_over, limit=_RUNS_READ)
+
+    found = pl.from_arrow(stage.lake.on(RUNS, latest))
     assert isinstance(found, pl.DataFrame)
     return found
 
@@ -172,7 +176,7 @@ def _latest_runs(stage: Stage) -> pl.DataFrame:
 def _row_count(stage: Stage) -> int:
     variant = stage.name.partition(":")[2]
     of_variant = f"variant = '{variant}'" if variant else None
-    return int(stage.lake.dataset(stage.table).count_rows(filter=of_variant))
+    return int(stage.lake.on(stage.table, methodcaller("count_rows", filter=of_variant)))
 
 
 def _total(frame: pl.DataFrame, of: pl.Expr) -> float:

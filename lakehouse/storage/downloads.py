@@ -11,11 +11,13 @@ from threading import Event, Lock
 
 IN_FLIGHT = 4
 """Ranges fetched at once in the background."""
-_ATTEMPTS = 5
+_ATTEMPTS = 8
+_FIRST_PAUSE_S = 0.02
+"""After an answer that broke off; doubled with each."""
 
 Fetch = Callable[[int, int], Generator[bytes, None, None]]
 """`fetch(start, end)` yields the bytes `[start, end)`. It may end early where the connection was
-cut, and raises OSError where the object is no longer the one that was opened. It is called by
+cut, and raises ObjectReplaced where it is no longer the one that was opened. It is called by
 several threads at once; closing the generator ends the request."""
 
 
@@ -95,7 +97,9 @@ class Download:
     def fetch(self) -> bytearray:
         """Fetches it in the calling thread, see `data`. Raises CancelledError once abandoned."""
         data, filled = bytearray(self.end - self.start), 0
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._abandoned.wait(_FIRST_PAUSE_S * 2 ** (attempt - 1))
             with closing(self._downloads.answer(self.start + filled, self.end)) as chunks:
                 for chunk in chunks:
                     if self._abandoned.is_set():

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from lakehouse.errors import UserError
-from lakehouse.storage.bucket import ObjectNotFound
+from lakehouse.storage.bucket import ObjectNotFound, ObjectReplaced
 from lakehouse.storage.s3 import S3Bucket
 
 _POLL_S = 0.5
@@ -27,21 +28,46 @@ def s3_lock(bucket: S3Bucket, key: str, timeout: timedelta) -> Iterator[None]:
             f"{bucket.url} answers conditional writes wrongly, so tables there would lose rows; "
             "use a store that supports If-None-Match"
         )
+    token = uuid4().hex.encode()
     deadline = time.monotonic() + timeout.total_seconds()
-    while not bucket.put_if_absent(key, b"held"):
-        _break_if_stale(bucket, key, timeout)
+    contended = False
+    while not _taken(bucket, key, token, contended=contended):
+        contended = True
         if time.monotonic() > deadline:
             raise UserError(f"{bucket.url}/{key} is held by another run; remove it if none runs")
-        time.sleep(_POLL_S)
+        if not _break_if_stale(bucket, key, timeout):
+            time.sleep(_POLL_S)
     try:
         yield
     finally:
-        bucket.remove(key)
-
-
-def _break_if_stale(bucket: S3Bucket, key: str, timeout: timedelta) -> None:
-    try:
-        if datetime.now(UTC) - bucket.stat(key).modified > timeout:
+        if _holder(bucket, key) == token:  # not so if the block took longer than `timeout`
             bucket.remove(key)
+
+
+def _taken(bucket: S3Bucket, key: str, token: bytes, *, contended: bool) -> bool:
+    if not bucket.put_if_absent(key, token):
+        return False
+    if contended:
+        # Another who found the last lock stale may be about to remove this one instead.
+        time.sleep(_POLL_S)
+        return _holder(bucket, key) == token
+    return True
+
+
+def _holder(bucket: S3Bucket, key: str) -> bytes | None:
+    try:
+        with bucket.open(key) as lock:
+            return lock.read()
+    except (ObjectNotFound, ObjectReplaced):
+        return None
+
+
+def _break_if_stale(bucket: S3Bucket, key: str, timeout: timedelta) -> bool:
+    """Whether there was a stale lock, and is none now."""
+    try:
+        if datetime.now(UTC) - bucket.stat(key).modified <= timeout:
+            return False
     except ObjectNotFound:
-        return
+        return False
+    bucket.remove(key)
+    return True

@@ -1,7 +1,7 @@
 """An S3-compatible server as a bucket, and what Lance needs to reach the same server.
 
-Every request to a server is made here. Import this module only where an `s3://` address is in
-use: boto3 is slow to import.
+Every request to a server is made here; how it is made, and made again, is `s3_client`. Import this
+module only where an `s3://` address is in use: boto3 is slow to import.
 """
 
 import io
@@ -16,15 +16,30 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import boto3
-from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import UserError
 from lakehouse.settings import S3Settings
-from lakehouse.storage.bucket import ObjectInfo, ObjectNotFound, is_footage, is_key, require_key
+from lakehouse.storage.bucket import (
+    ObjectInfo,
+    ObjectNotFound,
+    ObjectReplaced,
+    is_footage,
+    is_key,
+    require_key,
+)
 from lakehouse.storage.ranged import RangedFile, RangedReader
-from lakehouse.storage.s3_errors import CONNECTION_ERRORS, Place, code_of, explained, status_of
+from lakehouse.storage.s3_client import s3_client
+from lakehouse.storage.s3_errors import (
+    CONNECTION_ERRORS,
+    Place,
+    code_of,
+    explained,
+    retried,
+    status_of,
+)
 
 _CHUNK_BYTES = 64 * 1024
 _PROBING_WRITERS = 8
@@ -36,8 +51,8 @@ class S3Bucket:
     """The objects of `s3://bucket/prefix`, keys being relative to the prefix.
 
     The server, region and credentials that the settings leave open are those that boto3 finds:
-    AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, its profiles and roles. The number of attempts is boto3's
-    too (AWS_MAX_ATTEMPTS). May be shared by threads and sent to another process, not forked.
+    AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, its profiles and roles. May be shared by threads and sent
+    to another process, not forked.
     Raises UserError for an address that isn't one; the server is asked at first use.
     """
 
@@ -61,6 +76,11 @@ class S3Bucket:
     def url(self) -> str:
         """The address, without a slash at its end."""
         return f"s3://{self.name}/{self._root}".rstrip("/")
+
+    @property
+    def objects_appear_whole(self) -> bool:
+        """An upload becomes an object once it is complete."""
+        return True
 
     def list(self, prefix: str = "", start_after: str = "") -> Iterator[ObjectInfo]:
         """See Bucket. One page of up to 1000 keys is held at a time."""
@@ -91,12 +111,14 @@ class S3Bucket:
                 raise self._missing(key) from None
         return _info(key, found["ContentLength"], found)
 
-    def open(self, key: str) -> RangedFile:
+    def open(self, key: str, etag: str | None = None) -> RangedFile:
         """See Bucket, ReadsAhead and RangedReader; up to 5 ranges are asked for at once.
 
-        A read raises OSError once the object has been replaced or deleted.
+        A read too raises ObjectReplaced once the object has been replaced or deleted.
         """
         info = self.stat(key)
+        if etag is not None and info.etag != etag:
+            raise ObjectReplaced(f"{self.url}: {key!r} was replaced")
         return RangedFile(
             RangedReader(f"{self.url}/{key}", info.size_bytes, partial(self._fetch, info))
         )
@@ -112,8 +134,8 @@ class S3Bucket:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Creates the object unless there is one; whether this call created it.
 
-        Of many writers at once one is told True, if `conditional_writes_hold`. After a lost answer
-        the writer that created it may be told False: compare the object with what was to be put.
+        Of many writers at once one is told True, if `conditional_writes_hold` and each has `data`
+        of its own: by it a writer knows its own object again when the first answer was lost.
         """
         require_key(key)
         with explained(self._place):
@@ -122,9 +144,9 @@ class S3Bucket:
                     Bucket=self.name, Key=self._root + key, Body=data, IfNoneMatch="*"
                 )
             except ClientError as error:
-                if status_of(error) in _NOT_CREATED:
-                    return False
-                raise
+                if status_of(error) not in _NOT_CREATED:
+                    raise
+                return retried(error) and self._holds(key, data)
         return True
 
     def remove(self, key: str) -> None:
@@ -140,21 +162,28 @@ class S3Bucket:
         there, Lance loses rows that it has acknowledged.
         """
         key = f".probe-{uuid4().hex}"
+        probes = [f"writer {number}".encode() for number in range(_PROBING_WRITERS)]
         try:
-            probes = [b"probe"] * _PROBING_WRITERS
             with ThreadPoolExecutor(_PROBING_WRITERS) as writers:
                 created = sum(writers.map(self.put_if_absent, repeat(key), probes))
-            return created == 1 and not self.put_if_absent(key, b"probe")
+            return created == 1 and not self.put_if_absent(key, b"late writer")
         finally:
             self.remove(key)
 
     @cached_property
     def _client(self) -> Any:
-        return _client(self.name, self._s3)
+        return s3_client(self.name, self._s3)
 
     @cached_property
     def _place(self) -> Place:
         return Place(self.name, self._client.meta.endpoint_url)
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        try:
+            with self.open(key) as reader:
+                return reader.read() == data
+        except (ObjectNotFound, ObjectReplaced):
+            return False
 
     def _missing(self, key: str) -> ObjectNotFound:
         return ObjectNotFound(f"{self.url}: no object {key!r}")
@@ -180,13 +209,19 @@ class S3Bucket:
                 )
             except ClientError as error:
                 if code_of(error) != "NoSuchBucket" and status_of(error) in {404, 412, 416}:
-                    raise OSError(f"{where} was replaced or deleted while it was read") from error
+                    raise ObjectReplaced(
+                        f"{where} was replaced or deleted while it was read"
+                    ) from error
                 raise
+            except HTTPError as error:
+                if isinstance(error, BotoCoreError):  # after all attempts
+                    raise
+                return  # an error whose text broke off
         body = answer["Body"]
         try:
             # A server may ignore either header; what it then sends must not be mixed in.
             if answer["ETag"].strip('"') != info.etag:
-                raise OSError(f"{where} was replaced while it was read")
+                raise ObjectReplaced(f"{where} was replaced while it was read")
             if not answer.get("ContentRange", "").startswith(f"bytes {start}-"):
                 raise OSError(f"{where}: the server does not answer ranges")
             yield from body.iter_chunks(_CHUNK_BYTES)
@@ -200,11 +235,18 @@ def lance_options(s3: S3Settings, url: str) -> dict[str, str]:
     """Storage options with which Lance reaches the `s3://` address `url`; they may hold secrets.
 
     The server, region and credentials are those of S3Bucket. Credentials that expire are left
-    out: Lance looks in the same places and renews them. Raises UserError where there are none.
+    out: Lance looks in the same places and renews them. Lance makes a request as often as we do,
+    and its time-out is for the whole of it. Raises UserError where there are no credentials.
     """
     bucket = S3Bucket(url, s3)
     client = bucket._client
+    config = client.meta.config
+    retries = str(config.retries["total_max_attempts"] - 1)
     options = {
+        "client_max_retries": retries,
+        "download_retry_count": retries,
+        "timeout": f"{config.read_timeout * 1000:.0f}ms",
+        "connect_timeout": f"{config.connect_timeout * 1000:.0f}ms",
         "aws_region": client.meta.region_name,
         "aws_virtual_hosted_style_request": str(s3.addressing == "virtual").lower(),
     }
@@ -230,35 +272,6 @@ def _credentials(place: Place) -> dict[str, str]:
             raise NoCredentialsError
     options = {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
     return options | ({"aws_session_token": keys.token} if keys.token else {})
-
-
-def _client(bucket: str, s3: S3Settings) -> Any:
-    """A client of its own session, since sessions can't be shared by threads."""
-    config = Config(
-        connect_timeout=5,
-        read_timeout=60,
-        retries={"mode": "standard"},
-        max_pool_connections=128,  # a file being read uses up to 5
-        s3={"addressing_style": s3.addressing},
-        # Servers other than AWS's refuse the checksums that boto3 adds by itself.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    with explained(Place(bucket, s3.endpoint or "https://s3.amazonaws.com")):
-        session = boto3.session.Session()
-        region = s3.region if "region" in s3.model_fields_set else session.region_name or s3.region
-        try:
-            client = session.client(
-                "s3", endpoint_url=s3.endpoint, region_name=region, config=config
-            )
-        except ValueError as error:
-            raise UserError("s3.endpoint is no address; write it like http://host:port") from error
-    if "@" in urlsplit(client.meta.endpoint_url).netloc:
-        raise UserError(
-            "the endpoint of s3 holds credentials; move them to AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY"
-        )
-    return client
 
 
 def _info(key: str, size_bytes: int, found: dict[str, Any]) -> ObjectInfo:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from lakehouse.errors import UserError
 
@@ -43,6 +45,7 @@ CONNECTION_ERRORS = (
     exceptions.ConnectionError,
     exceptions.HTTPClientError,
     exceptions.IncompleteReadError,
+    HTTPError,  # botocore lets it through where the body of an error breaks off
 )
 """What ends a request without an answer, or in the middle of one."""
 
@@ -69,6 +72,11 @@ def status_of(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def retried(error: ClientError) -> bool:
+    """Whether the request was made more than once, so that an earlier one may have had effect."""
+    return bool(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+
+
 @contextmanager
 def explained(place: Place) -> Iterator[None]:
     """Raises UserError for whatever boto3 raises inside.
@@ -86,6 +94,8 @@ def explained(place: Place) -> Iterator[None]:
             f"{place} can't be reached ({type(error).__name__}); "
             "start the server or correct s3.endpoint"
         ) from error
+    except ResponseParserError:  # which quotes the answer
+        raise UserError(f"{place}: its answers are garbled; check s3.endpoint") from None
     except BotoCoreError as error:
         raise UserError(
             f"{place}: the request can't be made ({type(error).__name__}); check the settings of s3"

@@ -6,6 +6,7 @@ is the same table. In which order tables are written, `engine.local` decides.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import methodcaller
 from typing import Any
 
 import pyarrow as pa
@@ -45,9 +46,13 @@ def replace_children(lake: Lake, table: Table, parents: Sequence[str], rows: Ite
     if batch.num_rows == 0:
         remove_children(lake, table, parents)
         return 0
-    merge = _merge(lake, table)
-    merge = merge.when_not_matched_by_source_delete(_among(table.parent, parents))
-    merge.execute(batch)
+    others = _among(table.parent, parents)
+    lake.on(
+        table,
+        lambda dataset: (
+            _merge(dataset, table).when_not_matched_by_source_delete(others).execute(batch)
+        ),
+    )
     return batch.num_rows
 
 
@@ -55,7 +60,7 @@ def add_children(lake: Lake, table: Table, rows: Iterable[Row]) -> int:
     """Add rows, or replace those of the same key; returns how many."""
     batch = pa.Table.from_pylist(list(rows), schema=table.schema)
     if batch.num_rows:
-        _merge(lake, table).execute(batch)
+        lake.on(table, lambda dataset: _merge(dataset, table).execute(batch))
     return batch.num_rows
 
 
@@ -96,18 +101,19 @@ def remove_left_over(
 def mark_gone(lake: Lake, recordings: Sequence[str]) -> None:
     """Mark these recordings as no longer lying in the bucket. Their rows stay, in all tables."""
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ")
-    lake.dataset(RECORDINGS).update(
+    mark = methodcaller(
+        "update",
         {"gone_since": f"cast('{now}' as timestamp)"},
         where=f"{_among('recording_id', recordings)} AND gone_since IS NULL",
         conflict_retries=_RETRIES,
         retry_timeout=_RETRY_FOR,
     )
+    lake.on(RECORDINGS, mark)
 
 
-def _merge(lake: Lake, table: Table) -> Any:
+def _merge(dataset: Any, table: Table) -> Any:
     return (
-        lake.dataset(table)
-        .merge_insert(table.key)
+        dataset.merge_insert(table.key)
         .when_matched_update_all()
         .when_not_matched_insert_all()
         # An index on the key would let concurrent merges insert it twice, silently.
@@ -118,9 +124,11 @@ def _merge(lake: Lake, table: Table) -> Any:
 
 
 def _delete(lake: Lake, table: Table, predicate: str) -> None:
-    dataset = lake.dataset(table)
-    if dataset.count_rows(filter=predicate):
-        dataset.delete(predicate, conflict_retries=_RETRIES, retry_timeout=_RETRY_FOR)
+    def delete(dataset: Any) -> None:
+        if dataset.count_rows(filter=predicate):
+            dataset.delete(predicate, conflict_retries=_RETRIES, retry_timeout=_RETRY_FOR)
+
+    lake.on(table, delete)
 
 
 def _among(column: str, values: Iterable[str]) -> str:

@@ -5,12 +5,13 @@ while others write to it would lose their rows.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import methodcaller
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 import lance
@@ -20,7 +21,10 @@ import pyarrow as pa
 from lakehouse.errors import UserError
 from lakehouse.settings import S3Settings, Settings
 from lakehouse.tables.partition import Partition
+from lakehouse.tables.patience import is_of_the_store, patiently
 from lakehouse.tables.schemas import Table
+
+Result = TypeVar("Result")
 
 _LOCK_TIMEOUT = timedelta(minutes=2)
 _STORAGE_VERSION = "2.2"
@@ -49,17 +53,28 @@ class Lake:
 
         Raises TableMissingError if there is none, and UserError if the lake can't be reached.
         """
+        options = self.storage_options or None
         try:
-            return lance.dataset(self.uri(table), storage_options=self.storage_options or None)
-        except ValueError as error:
+            return patiently(lambda: lance.dataset(self.uri(table), storage_options=options))
+        except (OSError, ValueError) as error:
             if _NOT_FOUND in str(error):
                 raise TableMissingError(
                     f"the lake {self.url} has no table {table.name}; run `lakehouse ingest` first"
                 ) from error
-            raise UserError(
-                f"the lake {self.url} can't be reached; check its address, s3.endpoint and the "
-                f"credentials: {_RUST_PLACE.split(str(error))[0]}"
-            ) from error
+            raise self._unreachable(error) from error
+
+    def on(self, table: Table, work: Callable[[Any], Result]) -> Result:
+        """What `work` makes of the table's latest version.
+
+        Where the store fails, the work is done again, and must be of a kind that may be: reading,
+        a merge by key, a deletion. Raises TableMissingError, and UserError where it fails for good.
+        """
+        try:
+            return patiently(lambda: work(self.dataset(table)))
+        except (OSError, ValueError) as error:
+            if not is_of_the_store(error):
+                raise
+            raise self._unreachable(error) from error
 
     def exists(self, table: Table) -> bool:
         """Whether the table was created."""
@@ -79,38 +94,50 @@ class Lake:
             return
         with self._lock():
             for table in missing:
-                if not self.exists(table):
-                    self._create(table)
+                self._create_unless_there(table)
                 for column, options in self._missing_indices(table).items():
-                    self.dataset(table).create_scalar_index(column, **options)
+                    self.on(table, methodcaller("create_scalar_index", column, **options))
 
     def read(
         self, table: Table, partition: Partition | None, columns: Sequence[str], where: str = ""
     ) -> pl.DataFrame:
         """Some columns of a partition's rows (of all rows without one); `where` narrows further."""
         filters = [partition.predicate if partition else "", where]
-        scanned = self.dataset(table).to_table(
-            columns=list(columns), filter=" AND ".join(f"({f})" for f in filters if f) or None
-        )
+        where = " AND ".join(f"({f})" for f in filters if f)
+        scanned = self.on(table, lambda d: d.to_table(columns=list(columns), filter=where or None))
         frame = pl.from_arrow(scanned)
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-    def _create(self, table: Table) -> None:
-        lance.write_dataset(
-            pa.Table.from_pylist([], schema=table.schema),
-            self.uri(table),
-            mode="create",
-            enable_stable_row_ids=True,
-            data_storage_version=_STORAGE_VERSION,
-            storage_options=self.storage_options or None,
+    def _unreachable(self, error: Exception) -> UserError:
+        return UserError(
+            f"the lake {self.url} can't be reached; check its address, s3.endpoint and the "
+            f"credentials: {_RUST_PLACE.split(str(error))[0]}"
         )
+
+    def _create_unless_there(self, table: Table) -> None:
+        def create() -> None:
+            if self.exists(table):  # also where the answer to an earlier attempt was lost
+                return
+            lance.write_dataset(
+                pa.Table.from_pylist([], schema=table.schema),
+                self.uri(table),
+                mode="create",
+                enable_stable_row_ids=True,
+                data_storage_version=_STORAGE_VERSION,
+                storage_options=self.storage_options or None,
+            )
+
+        try:
+            patiently(create)
+        except (OSError, ValueError) as error:
+            raise self._unreachable(error) from error
 
     def _missing_indices(self, table: Table) -> dict[str, dict[str, Any]]:
         """Columns of the indices that the table lacks, with their options; all if there is none."""
         wanted = _indices(table)
         try:
-            indices = self.dataset(table).describe_indices()
+            indices = self.on(table, methodcaller("describe_indices"))
         except TableMissingError:
             return wanted
         found = {name for index in indices for name in index.field_names}
