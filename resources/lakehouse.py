@@ -18,7 +18,7 @@ from lakehouse.settings import Settings, load_settings
 from lakehouse.stages.chain import chain, stages_of
 from lakehouse.stages.stage import Made, Stage
 from lakehouse.storage.address import open_bucket
-from lakehouse.storage.bucket import Bucket
+from lakehouse.storage.bucket import Bucket, ObjectNotFound
 from lakehouse.storage.keys import KeyPattern
 from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.tables.partition import Partition
@@ -74,7 +74,14 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
         recordings. None while the bucket shows nothing at all: it may not be mounted."""
         if self.settings.removed_footage == "mark" or next(self.bucket.list(), None) is None:
             return 0
-        return remove_gone(self.lake, all_tables(self.settings))
+        return remove_gone(self.lake, all_tables(self.settings), self._is_absent)
+
+    def _is_absent(self, key: str) -> bool:
+        try:
+            self.bucket.stat(key)
+        except ObjectNotFound:
+            return True
+        return False
 
     def stages(self) -> tuple[Stage, ...]:
         """The whole chain."""

@@ -1,6 +1,7 @@
 """What becomes of rows when objects are replaced, removed, renamed, or still being written."""
 
 import shutil
+import struct
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -125,9 +126,20 @@ def test_an_object_that_comes_back_as_it_was_is_shown_again_without_being_decode
 def test_by_setting_a_removed_object_is_removed_everywhere(day: Site) -> None:
     day.remove(ROOMS)
     day.run()
-    assert remove_gone(day.lake, day.tables()) == 1
+    assert remove_gone(day.lake, day.tables(), lambda _: True) == 1
     assert all(found == {of(ATTIC)} for found in held(day).values())
-    assert remove_gone(day.lake, day.tables()) == 0
+    assert remove_gone(day.lake, day.tables(), lambda _: True) == 0
+
+
+def test_an_object_that_lies_there_after_all_is_not_removed(day: Site) -> None:
+    data = film(("yard", 3), ("hall", 2))
+    day.remove(ROOMS)
+    day.run(stages=day.stages()[:1])
+    day.put(ROOMS, data)
+    before = held(day)
+    there = {info.key for info in day.bucket.list()}
+    assert remove_gone(day.lake, day.tables(), lambda key: key not in there) == 0
+    assert held(day) == before
 
 
 def test_a_partition_without_objects_is_no_longer_a_partition_of_the_lake(day: Site) -> None:
@@ -251,6 +263,19 @@ def test_a_file_that_differs_in_one_byte_of_a_picture_is_decoded(day: Site) -> N
     data[start] ^= 1
     day.put("flipped.mp4", bytes(data))
     assert day.run()["clips"].reused == 0
+
+
+def test_the_same_packets_that_are_to_be_shown_otherwise_are_decoded(day: Site) -> None:
+    data = film(("yard", 3), ("hall", 2))
+    matrix = data.index(b"tkhd") + 4 + 40
+    turned = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    day.put(ROOMS, data[:matrix] + turned + data[matrix + len(turned) :])
+    assert day.run()["clips"].reused == 0
+    (shape,) = {
+        (row["width"], row["height"])
+        for row in day.rows(FRAMES, "width", "height", where=f"recording_id = '{of(ROOMS)}'")
+    }
+    assert shape == (128, 160)
 
 
 def test_what_other_settings_made_is_not_reused(day: Site) -> None:

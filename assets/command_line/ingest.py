@@ -68,7 +68,9 @@ def run_ingest(day: date | None, camera: str | None, retry: Retry | None = None)
     with progress() as bar:
         task = bar.add_task(f"listing {lakehouse.settings.bucket}", total=None)
         found = _scan(lakehouse)
-        partitions = found.partitions.keys() | lakehouse.partitions()
+        first_day = lakehouse.settings.first_day
+        held = {partition for partition in lakehouse.partitions() if partition.day >= first_day}
+        partitions = found.partitions.keys() | held
         chosen = within(partitions, day, camera)
         bar.update(task, description="planning", total=len(chosen))
         work = list(

@@ -88,7 +88,8 @@ def _count(
     with progress() as bar:
         for partition in bar.track(chosen, description="planning"):
             for stage in concerned:
-                parents, children = stage.parents(partition), stage.children(partition)
+                children = stage.children(partition)
+                parents = stage.parents(partition)
                 for counts, retry in (
                     (tried, wanted),
                     (all_that_fit, replace(wanted, given_up=True)),

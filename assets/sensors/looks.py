@@ -74,8 +74,9 @@ class Looks:
             settle_s=lakehouse.settings.settle_s,
             is_in_a_hurry=True,  # what is being written is looked at in a later tick
         )
+        recordings = stage.children(partition)
         objects = stage.parents(partition)
-        plan = make_plan(objects, stage.children(partition))
+        plan = make_plan(objects, recordings)
         if plan.is_empty:
             return None
         if objects.is_empty() and next(iter(lakehouse.bucket.list()), None) is None:

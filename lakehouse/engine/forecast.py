@@ -149,8 +149,8 @@ def _settled(
     """The plan without the parents of pending recordings, and the recordings whose rows it
     changes."""
     settled = ~pl.col("recording_id").is_in(sorted(pending))
-    parents = stage.parents(partition).filter(settled)
     children = stage.children(partition).filter(settled)
+    parents = stage.parents(partition).filter(settled)
     chosen = retried(retry, stage, partition, max_attempts)
     plan = make_plan(parents, children, chosen, max_attempts)
     ids = pl.concat(frame.select("parent_id", "recording_id") for frame in (parents, children))

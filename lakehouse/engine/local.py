@@ -75,8 +75,9 @@ def plan_stage(
 ) -> Plan:
     """Which parents of the partition need work. Reads keys and fingerprints only."""
     chosen = retried(retry, stage, partition, max_attempts)
-    parents = stage.parents(partition)
-    return make_plan(parents, stage.children(partition), chosen, max_attempts)
+    # Children first: of those that another run makes meanwhile, the parents are seen too.
+    children = stage.children(partition)
+    return make_plan(stage.parents(partition), children, chosen, max_attempts)
 
 
 def run_stage(
@@ -94,7 +95,9 @@ def run_stage(
     written counts as new. `on_made` hears of every parent as soon as its rows are made.
     """
     started, started_at = time.monotonic(), datetime.now(UTC).replace(tzinfo=None)
-    parents, children = stage.parents(partition), stage.children(partition)
+    # Children first: of those that another run makes meanwhile, the parents are seen too.
+    children = stage.children(partition)
+    parents = stage.parents(partition)
     chosen = retried(retry, stage, partition, max_attempts)
     plan = make_plan(parents, children, chosen, max_attempts)
     if plan.orphaned:

@@ -39,7 +39,10 @@ class Retry:
     @staticmethod
     def from_json(text: str) -> "Retry":
         """Raises ValueError or TypeError for what `to_json` did not write."""
-        return Retry(**json.loads(text))
+        retry = Retry(**json.loads(text))
+        if not all(isinstance(of, str) for of in (retry.stage, retry.key, retry.error)):
+            raise TypeError("stage, key and error are texts")
+        return retry
 
 
 def retried(

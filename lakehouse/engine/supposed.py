@@ -77,7 +77,8 @@ def probed(
         row["recording_id"]: row for row in lake.read(RECORDINGS, partition, columns).to_dicts()
     }
     for parent_id in plan.orphaned:
-        rows[parent_id]["gone_since"] = datetime.now(UTC).replace(tzinfo=None)
+        if parent_id in rows:  # else it was removed meanwhile
+            rows[parent_id]["gone_since"] = datetime.now(UTC).replace(tzinfo=None)
     work = set(plan.work)
     objects = {
         found: info

@@ -29,13 +29,17 @@ def at_once(
 
 
 def streams_at_once(
-    work: Callable[[Item], Stream[Result]], items: Iterable[Item], workers: int
+    work: Callable[[Item], Stream[Result]],
+    items: Iterable[Item],
+    workers: int,
+    stop: Callable[[], None] = lambda: None,
 ) -> Stream[Result]:
     """The results of `work`, of which each item may have several, in the order in which they are
     ready; those of one item keep theirs.
 
     At most `workers` items are worked on, each at most one result ahead of what was taken. What
-    `work` raises is raised here; work that is then unfinished is closed.
+    `work` raises is raised here; work that is then unfinished is closed, and `stop` is called
+    first, to make what is under way end soon.
     """
     waiting = iter(items)
     end = object()
@@ -59,6 +63,9 @@ def streams_at_once(
                 else:
                     go_on(stream)
                     yield result
+    except BaseException:
+        stop()
+        raise
     finally:
         pool.shutdown()
         for stream in running.values():

@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
 from lakehouse.stages.stage import Made, Stage
-from lakehouse.tables.commit import add_children, complete, remove_left_over, replace_children
+from lakehouse.tables.commit import add_children, complete, remove_rows, replace_children
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import Table
 
 _MARK_LENGTH = 8
+_MADE = ("clip_id", "fingerprint", "attempts")
+"""Rows of a side table count beside the row of the stage's own table that has the same."""
 
 
 @dataclass
@@ -49,34 +53,58 @@ class Writer:
             parents = sorted({made.parent_id for made in complete_ones})
             rows = self._rows(table, complete_ones)
             self.rows_written[table.name] += replace_children(self.stage.lake, table, parents, rows)
-            self._remove_of_failed(rows)
         return current
 
     def sweep(self) -> None:
-        """Remove the rows of side tables that no longer count, or that a killed run left and that
-        nobody will complete."""
-        if not self.stage.side_tables:
-            return
-        # Read first: another run may be about to complete what it has begun since.
-        begun = set(self.stage.fingerprints(self.partition).values())
-        made = self.stage.lake.read(self.stage.table, self.partition, ["clip_id", "fingerprint"])
-        live = set(made.iter_rows())
-        for table in self.stage.side_tables:
-            remove_left_over(self.stage.lake, table, self.partition, live, spared=begun)
+        """Remove the rows of side tables that no longer count, and those that a killed run left.
 
-    def _remove_of_failed(self, rows: Sequence[dict[str, Any]]) -> None:
-        """A parent that is tried again is made from the same as before: a sweep can't tell what
-        it made then from what another run is making now."""
-        tried_again = [row for row in rows if row[self.stage.table.parent] in self.attempts]
-        if tried_again:
-            parents = {row[self.stage.table.parent] for row in tried_again}
-            live = {(row["clip_id"], row["fingerprint"]) for row in tried_again}
-            for table in self.stage.side_tables:
-                remove_left_over(self.stage.lake, table, self.partition, live, parents=parents)
+        Rows that another run has just written stay: those of parents that are not complete yet,
+        or that are being tried once more than what is there.
+        """
+        lake, partition = self.stage.lake, self.partition
+        for table in self.stage.side_tables:
+            columns = [table.key, table.parent, *_MADE]
+            # Listed before what counts: what is added from here on is none of ours.
+            listed = list(lake.read(table, partition, columns).iter_rows())
+            if not listed:
+                continue
+            current = self.stage.fingerprints(partition)
+            rows = lake.read(self.stage.table, partition, [table.parent, *_MADE])
+            live = {tuple(made) for _, *made in rows.iter_rows()}
+            tried: dict[tuple[str, str], int] = {}
+            for parent_id, _, made_from, attempts in rows.iter_rows():
+                tried[parent_id, made_from] = attempts
+            left_over = [
+                key
+                for key, parent_id, *made in listed
+                if tuple(made) not in live
+                and not (
+                    current.get(parent_id) == made[1]
+                    and made[2] > tried.get((parent_id, made[1]), 0)
+                )
+            ]
+            remove_rows(lake, table, left_over)
 
     def _still_current(self, batch: Sequence[Made]) -> list[Made]:
+        """Those whose parents are as planned, but for errors where another run had none."""
         now = self.stage.fingerprints(self.partition)
-        return [made for made in batch if now.get(made.parent_id) == self.made_from[made.parent_id]]
+        current = [
+            made for made in batch if now.get(made.parent_id) == self.made_from[made.parent_id]
+        ]
+        if all(made.error is None for made in current):
+            return current
+        children = self.stage.children(self.partition)
+        whole = children.group_by("parent_id").agg(
+            pl.col("fingerprint").unique(), pl.col("error").drop_nulls().len()
+        )
+        good = {
+            parent_id: made_from for parent_id, made_from, errors in whole.iter_rows() if not errors
+        }
+        return [
+            made
+            for made in current
+            if made.error is None or good.get(made.parent_id) != [now[made.parent_id]]
+        ]
 
     def _rows(self, table: Table, batch: Sequence[Made]) -> list[dict[str, Any]]:
         rows = [
@@ -93,4 +121,6 @@ class Writer:
         if table is not self.stage.table:
             for row in rows:
                 row[table.key] += f"-{row['fingerprint'][:_MARK_LENGTH]}"
+                if row["attempts"] > 1:
+                    row[table.key] += f".{row['attempts']}"
         return rows

@@ -55,10 +55,10 @@ def sheet(pictures: Sequence[tuple[bytes, str]]) -> bytes:
 
 def _of_present_clips(lake: Lake, partition: Partition) -> pl.DataFrame:
     there = lake.read(RECORDINGS, partition, ["recording_id", "etag"], "gone_since IS NULL")
-    clips = lake.read(CLIPS, partition, ["clip_id", "fingerprint"])
-    columns = ["frame_id", "clip_id", "recording_id", "etag", "fingerprint", "time_s"]
+    clips = lake.read(CLIPS, partition, ["clip_id", "fingerprint", "attempts"])
+    columns = ["frame_id", "clip_id", "recording_id", "etag", "fingerprint", "attempts", "time_s"]
     frames = lake.read(FRAMES, partition, columns)
-    of_clips = frames.join(clips, on=["clip_id", "fingerprint"], how="semi")
+    of_clips = frames.join(clips, on=["clip_id", "fingerprint", "attempts"], how="semi")
     return of_clips.join(there, on=["recording_id", "etag"], how="semi")
 
 

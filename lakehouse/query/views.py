@@ -36,8 +36,8 @@ _OF_PRESENT = """(recording_id, etag) IN (
 _SHOWN = {
     "recordings": "gone_since IS NULL",
     # Frames are written before their clips, and count with them.
-    "frames": f"""{_OF_PRESENT} AND (clip_id, fingerprint) IN (
-        SELECT (clip_id, fingerprint) FROM clips_rows)""",
+    "frames": f"""{_OF_PRESENT} AND (clip_id, fingerprint, attempts) IN (
+        SELECT (clip_id, fingerprint, attempts) FROM clips_rows)""",
     "runs": "true",
 }
 _GONE = """CREATE TEMP VIEW gone AS SELECT recording_id, key, day, camera, duration_s, gone_since

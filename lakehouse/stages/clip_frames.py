@@ -29,7 +29,7 @@ def clips_with_frames(
 ) -> Iterator[ClipFrames]:
     """These clips, in order of time, with at most a few dozen clips' pictures in memory."""
     wanted = set(clip_ids)
-    columns = ["clip_id", "recording_id", "start_s", "end_s", "fingerprint"]
+    columns = ["clip_id", "recording_id", "start_s", "end_s", "fingerprint", "attempts"]
     clips = (
         row
         for row in lake.read(CLIPS, partition, columns).sort("clip_id").iter_rows(named=True)
@@ -41,12 +41,12 @@ def clips_with_frames(
         pictures = lake.read(
             FRAMES,
             partition,
-            ["clip_id", "fingerprint", "time_s", "jpeg"],
+            ["clip_id", "fingerprint", "attempts", "time_s", "jpeg"],
             f"clip_id IN ({ids}) AND fingerprint IN ({made_from})",
         ).sort("time_s")
-        by_clip = pictures.partition_by("clip_id", "fingerprint", as_dict=True)
+        by_clip = pictures.partition_by("clip_id", "fingerprint", "attempts", as_dict=True)
         for row in batch:
-            found = by_clip.get((row["clip_id"], row["fingerprint"]))
+            found = by_clip.get((row["clip_id"], row["fingerprint"], row["attempts"]))
             frames = () if found is None else tuple(found.select("time_s", "jpeg").iter_rows())
             yield ClipFrames(
                 clip_id=row["clip_id"],

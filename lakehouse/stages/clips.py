@@ -18,7 +18,15 @@ from lakehouse.errors import UserError
 from lakehouse.settings import ClipSettings, LimitSettings
 from lakehouse.stages.clip_rows import RecordingRows, time_base_of
 from lakehouse.stages.object_tasks import Decoded, DecodeTask, HashTask, Object, deadline_s
-from lakehouse.stages.reuse import SHOWN, Donor, copied_clips, copied_frames, donors_of
+from lakehouse.stages.reuse import (
+    SHOWN,
+    Donor,
+    clips_of,
+    copied_clips,
+    copied_frames,
+    donors_of,
+    shown_packets,
+)
 from lakehouse.stages.stage import (
     Made,
     fingerprints_of,
@@ -35,7 +43,7 @@ from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS, Table
 from lakehouse.video.one_pass import StreamFacts
 
-_CODE = 3
+_CODE = 4
 _READER_MB = 400
 """Decoding 4K takes up to this much for each thread that shares a recording."""
 _FRAMES_AT_ONCE_BYTES = 16 * 2**20
@@ -112,6 +120,7 @@ class ClipsStage:
             lambda row: self._made(partition, row, donors.get(row["recording_id"], ()), sharing),
             recordings,
             self.worker_count,
+            self._pool.close,
         )
 
     @property
@@ -137,8 +146,9 @@ class ClipsStage:
         source = Object(self.bucket, recording["key"], recording["etag"])
         try:
             donor = self._same(source, recording, donors)
-            if donor is not None:
-                yield from self._copied(partition, recording, donor)
+            clips = clips_of(self.lake, donor) if donor else []
+            if donor and clips:
+                yield from self._copied(partition, recording, donor, clips)
             else:
                 yield from self._decoded(partition, recording, source, workers)
         except (ObjectReplaced, ObjectNotFound):
@@ -159,10 +169,15 @@ class ClipsStage:
             raise
         except Exception:  # decoding it finds out what is wrong
             return None
-        return next((donor for donor in donors if donor.packets_hash == found), None)
+        shown = shown_packets(recording, found)
+        return next((donor for donor in donors if donor.packets_hash == shown), None)
 
     def _copied(
-        self, partition: Partition, recording: dict[str, Any], donor: Donor
+        self,
+        partition: Partition,
+        recording: dict[str, Any],
+        donor: Donor,
+        clips: Sequence[dict[str, Any]],
     ) -> Generator[Made, None, None]:
         parent_id = recording["recording_id"]
         identity = {
@@ -171,10 +186,10 @@ class ClipsStage:
             "day": partition.day,
             "camera": partition.camera,
         }
-        for frames in copied_frames(self.lake, donor, identity):
+        for frames in copied_frames(self.lake, clips, donor, identity):
             yield Made(parent_id, {FRAMES.name: frames}, is_complete=False)
-        clips = copied_clips(self.lake, donor, identity)
-        yield Made(parent_id, {CLIPS.name: clips}, recording["duration_s"], reused=True)
+        rows = copied_clips(clips, donor, identity)
+        yield Made(parent_id, {CLIPS.name: rows}, recording["duration_s"], reused=True)
 
     def _decoded(
         self, partition: Partition, recording: dict[str, Any], source: Object, workers: int
@@ -197,7 +212,7 @@ class ClipsStage:
                         if isinstance(result, Decoded):
                             rows.add(result.sampled, reason)
                         else:
-                            packets_hash = result.packets_hash
+                            packets_hash = shown_packets(recording, result.packets_hash)
                         if rows.frames_bytes >= _FRAMES_AT_ONCE_BYTES:
                             frames = rows.take_frames()
                             yield Made(parent_id, {FRAMES.name: frames}, is_complete=False)

@@ -129,9 +129,9 @@ class EmbeddingsStage:
             yield Made(clip_id, {self.table.name: [row]}, _duration_s(clips[clip_id]))
 
     def _clips(self, partition: Partition) -> pl.DataFrame:
-        clips = self.lake.read(CLIPS, partition, _CONSUMED, _SEEN)
-        frames = self.lake.read(FRAMES, partition, ["clip_id"])
-        seen = clips.join(frames, on="clip_id", how="semi")
+        made = ["clip_id", "fingerprint", "attempts"]
+        clips = self.lake.read(CLIPS, partition, [*_CONSUMED, *made[1:]], _SEEN)
+        seen = clips.join(self.lake.read(FRAMES, partition, made), on=made, how="semi")
         return of_present_footage(self.lake, partition, seen)
 
     def _fingerprint(self, clip: Mapping[str, Any], etag: str) -> str:

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.stages.stage import without_provenance
+from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake, listed
+from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS, Table
 
 SHOWN = (
     "container",
     "codec",
+    "pixel_format",
     "width",
     "height",
     "rotation_deg",
@@ -31,11 +34,30 @@ _FRAMES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Donor:
-    """A recording that was decoded without an error, and the hash of its packets."""
+    """A recording that was decoded without an error, and the hash of its packets: see
+    `shown_packets`. The object that it was decoded from may be another one by now."""
 
     recording_id: str
     etag: str
     packets_hash: str
+    partition: Partition
+    stage_version: str
+    profile: str
+
+    @property
+    def clips(self) -> str:
+        """Its clips, as a filter."""
+        return (
+            f"recording_id = '{self.recording_id}' AND etag = {listed([self.etag])} AND "
+            f"stage_version = '{self.stage_version}' AND profile = '{self.profile}'"
+        )
+
+
+def shown_packets(recording: Mapping[str, Any], packets_hash: str | None) -> str | None:
+    """The hash of a recording's packets and of how they are shown; none where none is known."""
+    if packets_hash is None:
+        return None
+    return fingerprint(packets_hash, [recording[name] for name in SHOWN])
 
 
 def donors_of(
@@ -47,11 +69,12 @@ def donors_of(
     if not wanted:
         return {}
     hints = listed({row["first_packet_hash"] for row in wanted})
-    columns = ["recording_id", "first_packet_hash", *SHOWN]
-    alike: dict[tuple[Any, ...], list[str]] = {}
-    for row in lake.read(RECORDINGS, None, columns, f"first_packet_hash IN ({hints})").to_dicts():
-        alike.setdefault(_shown(row), []).append(row["recording_id"])
-    same = {row["recording_id"]: alike.get(_shown(row), []) for row in wanted}
+    columns = ["recording_id", "first_packet_hash"]
+    alike: dict[str, list[str]] = {}
+    hinted = lake.read(RECORDINGS, None, columns, f"first_packet_hash IN ({hints})")
+    for found, hint in hinted.iter_rows():
+        alike.setdefault(hint, []).append(found)
+    same = {row["recording_id"]: alike.get(row["first_packet_hash"], []) for row in wanted}
     decoded = _decoded(
         lake, {found for ids in same.values() for found in ids}, stage_version, profile
     )
@@ -68,9 +91,15 @@ def donors_of(
     return {wanted_id: found for wanted_id, found in donors.items() if found}
 
 
-def copied_clips(lake: Lake, donor: Donor, identity: Mapping[str, Any]) -> list[dict[str, Any]]:
+def clips_of(lake: Lake, donor: Donor) -> list[dict[str, Any]]:
+    """The donor's clips; none if they were made anew or removed meanwhile."""
+    return lake.read(CLIPS, donor.partition, CLIPS.schema.names, donor.clips).to_dicts()
+
+
+def copied_clips(
+    clips: Iterable[Mapping[str, Any]], donor: Donor, identity: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """The donor's clips as those of the recording with these columns of `IDENTITY`."""
-    rows = lake.read(CLIPS, None, CLIPS.schema.names, _of(donor)).to_dicts()
     return [
         {
             **without_provenance(row),
@@ -78,22 +107,29 @@ def copied_clips(lake: Lake, donor: Donor, identity: Mapping[str, Any]) -> list[
             "clip_id": _renamed(row["clip_id"], donor, identity),
             "reused_from": row["clip_id"],
         }
-        for row in rows
+        for row in clips
     ]
 
 
 def copied_frames(
-    lake: Lake, donor: Donor, identity: Mapping[str, Any]
+    lake: Lake,
+    clips: Iterable[Mapping[str, Any]],
+    donor: Donor,
+    identity: Mapping[str, Any],
 ) -> Iterator[list[dict[str, Any]]]:
-    """The donor's frames likewise, a few at a time. Their ids are without what the frames were
-    made from."""
-    clip_ids = lake.read(CLIPS, None, ["clip_id", "fingerprint"], _of(donor)).sort("clip_id")
-    made_from = set(clip_ids.get_column("fingerprint"))
-    where = f"{_of(donor)} AND fingerprint IN ({listed(made_from)})"
-    ids = lake.read(FRAMES, None, ["frame_id"], where).get_column("frame_id").sort().to_list()
+    """The frames of the donor's clips likewise, a few at a time. Their ids are without what the
+    frames were made from."""
+    made = {(clip["clip_id"], clip["fingerprint"], clip["attempts"]) for clip in clips}
+    where = f"recording_id = '{donor.recording_id}'"
+    columns = ["frame_id", "clip_id", "fingerprint", "attempts"]
+    ids = sorted(
+        frame_id
+        for frame_id, *of in lake.read(FRAMES, donor.partition, columns, where).iter_rows()
+        if tuple(of) in made
+    )
     for start in range(0, len(ids), _FRAMES_AT_ONCE):
         chosen = f"frame_id IN ({listed(ids[start : start + _FRAMES_AT_ONCE])})"
-        rows = lake.read(FRAMES, None, FRAMES.schema.names, chosen).to_dicts()
+        rows = lake.read(FRAMES, donor.partition, FRAMES.schema.names, chosen).to_dicts()
         yield [
             {
                 **without_provenance(row),
@@ -141,7 +177,7 @@ def _decoded(
     lake: Lake, recording_ids: set[str], stage_version: str, profile: str
 ) -> dict[str, list[Donor]]:
     """Of these recordings, those all of whose clips could be made."""
-    columns = ["recording_id", "etag", "packets_hash", "error"]
+    columns = ["recording_id", "etag", "packets_hash", "day", "camera", "error"]
     where = (
         f"recording_id IN ({listed(recording_ids)}) AND profile = '{profile}' "
         f"AND stage_version = '{stage_version}'"
@@ -149,18 +185,14 @@ def _decoded(
     clips = lake.read(CLIPS, None, columns, where)
     failed = set(clips.filter(clips["error"].is_not_null()).get_column("recording_id"))
     found: dict[str, list[Donor]] = {}
-    for recording_id, etag, packets_hash in clips.select(columns[:3]).unique().iter_rows():
+    for recording_id, etag, packets_hash, day, camera in (
+        clips.select(columns[:5]).unique().iter_rows()
+    ):
         if packets_hash is not None and recording_id not in failed:
-            found.setdefault(recording_id, []).append(Donor(recording_id, etag, packets_hash))
+            partition = Partition(day, camera)
+            donor = Donor(recording_id, etag, packets_hash, partition, stage_version, profile)
+            found.setdefault(recording_id, []).append(donor)
     return found
-
-
-def _shown(recording: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(recording[name] for name in ("first_packet_hash", *SHOWN))
-
-
-def _of(donor: Donor) -> str:
-    return f"recording_id = '{donor.recording_id}' AND etag = {listed([donor.etag])}"
 
 
 def _renamed(row_id: str, donor: Donor, identity: Mapping[str, Any]) -> str:

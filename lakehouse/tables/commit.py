@@ -1,10 +1,10 @@
 """Writing rows: idempotent merges that replace the children of some parents whole.
 
 A commit is all or nothing, so a killed run leaves no parent half done, and the same commit twice
-is the same table. In which order tables are written, `engine.local` decides.
+is the same table. In which order tables are written, `engine.writer` decides.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import methodcaller
 from typing import Any
@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from lakehouse.tables.fingerprint import fingerprint as hash_of
 from lakehouse.tables.lake import Lake, listed
-from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import IDENTITY, RECORDINGS, Table
 
 Row = Mapping[str, Any]
@@ -75,27 +74,10 @@ def remove_rows_of(lake: Lake, table: Table, gone_recordings: Sequence[str]) -> 
     _delete(lake, table, _among("recording_id", gone_recordings) + is_gone)
 
 
-def remove_left_over(
-    lake: Lake,
-    table: Table,
-    partition: Partition,
-    live: Collection[tuple[str, str]],
-    *,
-    parents: Collection[str] | None = None,
-    spared: Collection[str] = (),
-) -> None:
-    """Remove the rows, of these parents or of the partition, whose clip and fingerprint are not
-    among `live`: they were made from something else, or a run was killed before it had made them
-    all. Rows of a fingerprint in `spared` may be on their way, and stay."""
-    columns = [table.key, "clip_id", "fingerprint"]
-    where = "" if parents is None else _among(table.parent, sorted(parents))
-    left_over = [
-        key
-        for key, clip_id, made_from in lake.read(table, partition, columns, where).iter_rows()
-        if (clip_id, made_from) not in live and made_from not in spared
-    ]
-    for start in range(0, len(left_over), _DELETED_AT_ONCE):
-        _delete(lake, table, _among(table.key, left_over[start : start + _DELETED_AT_ONCE]))
+def remove_rows(lake: Lake, table: Table, keys: Sequence[str]) -> None:
+    """Remove the rows of these keys; no commit where there are none."""
+    for start in range(0, len(keys), _DELETED_AT_ONCE):
+        _delete(lake, table, _among(table.key, keys[start : start + _DELETED_AT_ONCE]))
 
 
 def mark_gone(lake: Lake, recordings: Sequence[str]) -> None:

@@ -137,7 +137,8 @@ CLIPS = Table(
             pa.field("error", pa.string()),
             pa.field("samples", pa.list_(pa.struct([("pts", pa.int64()), *_SIGNAL_FIELDS]))),
             pa.field("frames_hash", pa.string(), nullable=False),  # of the frames' pts and JPEGs
-            pa.field("packets_hash", pa.string()),  # of the whole recording's, null if not all read
+            # Of all packets of the recording and how they are shown; null if not all were read.
+            pa.field("packets_hash", pa.string()),
             pa.field("reused_from", pa.string()),  # clip of a recording of the same packets
             *PROVENANCE,
         ]
@@ -150,7 +151,7 @@ FRAMES = Table(
     parent="recording_id",
     schema=pa.schema(
         [
-            _key("frame_id"),  # ends in what it was made from, see engine.local
+            _key("frame_id"),  # ends in what it was made from, see engine.writer
             _id("clip_id"),
             *_RECORDING,
             *_PARTITION,
