@@ -20,7 +20,7 @@ from lakehouse.models.captioners.protocol import (
 from lakehouse.query.verdicts import judge
 from lakehouse.settings import CaptionerSettings, Thresholds
 from lakehouse.stages.clip_frames import ClipFrames, clips_with_frames
-from lakehouse.stages.reuse import copied_rows, identity_of
+from lakehouse.stages.reuse import CLIP_COLUMNS, copied_rows, identity_of
 from lakehouse.stages.stage import (
     Made,
     fingerprints_of,
@@ -35,17 +35,6 @@ from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, SCORES, Table
 
 _CODE = 2
-_CONSUMED = (
-    "clip_id",
-    "recording_id",
-    "etag",
-    "day",
-    "camera",
-    "start_s",
-    "end_s",
-    "frames_hash",
-    "reused_from",
-)
 
 
 def version(variant: str, settings: CaptionerSettings) -> str:
@@ -147,7 +136,7 @@ class CaptionsStage:
     def _clips(self, partition: Partition) -> pl.DataFrame:
         """What captions are made from, with the verdict, for each scored clip."""
         scores = self.lake.read(SCORES, partition, SCORES.schema.names)
-        clips = self.lake.read(CLIPS, partition, _CONSUMED)
+        clips = self.lake.read(CLIPS, partition, CLIP_COLUMNS)
         verdicts = judge(scores, self.thresholds).select("clip_id", "passed")
         scored = scores.select("clip_id", scored="content_hash")
         joined = clips.join(scored, on="clip_id").join(verdicts, on="clip_id")

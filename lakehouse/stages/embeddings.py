@@ -14,7 +14,7 @@ from lakehouse.models.embedders import registry
 from lakehouse.models.embedders.protocol import EmbedderDescriptor
 from lakehouse.settings import EmbedderSettings
 from lakehouse.stages.clip_frames import clips_with_frames
-from lakehouse.stages.reuse import copied_rows, identity_of
+from lakehouse.stages.reuse import CLIP_COLUMNS, copied_rows, identity_of
 from lakehouse.stages.stage import (
     Made,
     fingerprints_of,
@@ -29,17 +29,6 @@ from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, FRAMES, Table, embeddings
 
 _CODE = 2
-_CONSUMED = (
-    "clip_id",
-    "recording_id",
-    "etag",
-    "day",
-    "camera",
-    "start_s",
-    "end_s",
-    "frames_hash",
-    "reused_from",
-)
 _SEEN = "status = 'kept'"
 
 
@@ -130,7 +119,7 @@ class EmbeddingsStage:
 
     def _clips(self, partition: Partition) -> pl.DataFrame:
         made = ["clip_id", "fingerprint", "attempts"]
-        clips = self.lake.read(CLIPS, partition, [*_CONSUMED, *made[1:]], _SEEN)
+        clips = self.lake.read(CLIPS, partition, [*CLIP_COLUMNS, *made[1:]], _SEEN)
         seen = clips.join(self.lake.read(FRAMES, partition, made), on=made, how="semi")
         return of_present_footage(self.lake, partition, seen)
 

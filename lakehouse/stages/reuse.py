@@ -29,6 +29,18 @@ SHOWN = (
     "frame_rate",
 )
 """What of a recording, besides its packets, decides how it is decoded and shown."""
+CLIP_COLUMNS = (
+    "clip_id",
+    "recording_id",
+    "etag",
+    "day",
+    "camera",
+    "start_s",
+    "end_s",
+    "frames_hash",
+    "reused_from",
+)
+"""What of a clip decides what is made of its frames, and whose rows can be reused for it."""
 _FRAMES_AT_ONCE = 256
 
 
