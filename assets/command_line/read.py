@@ -73,7 +73,8 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT statement in DuckDB's SQL.")],
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Query the views: recordings, clips, frames, scores, verdicts, captions, embeddings, ledger.
+    """Query the views: recordings, clips, frames, scores, verdicts, captions, embeddings, ledger,
+    runs (what each run did), and gone (recordings whose object was removed).
 
     For instance: lakehouse sql "SELECT camera, count(*) FROM clips GROUP BY camera"
     """
