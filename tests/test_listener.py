@@ -166,7 +166,7 @@ class TestCommand:
     def environment(self, **settings: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT), **settings}
 
-    def test_listens_until_it_is_interrupted(self, tmp_path: Path) -> None:
+    def test_listens_until_it_is_stopped(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path / "spool")
         environment = self.environment(
             LAKEHOUSE_EVENTS__SPOOL=str(spool.folder), KENNEL_LISTEN_TOKEN=TOKEN
@@ -186,7 +186,7 @@ class TestCommand:
             connection.request("POST", f"/{TOKEN}", PUT)
             assert answer(connection) == 200
             connection.close()
-            command.send_signal(signal.SIGINT)
+            command.send_signal(signal.SIGTERM)
             assert command.stderr.read() == "stopped\n"
         assert command.returncode == 0
         assert [event.key for event in events(spool.take())] == ["a.mp4"]

@@ -1,6 +1,7 @@
 """`lakehouse listen`: the address to which a bucket pushes what happens to its objects."""
 
 import os
+import signal
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ def listen(
     A bucket's topic has http://HOST:PORT/TOKEN as its push endpoint. The token is what the
     variable named by events.token_variable holds; other hosts than this one need one.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how services are stopped
     events = load_settings().events
     if events.spool is None:
         raise UserError("events.spool is not set; set LAKEHOUSE_EVENTS__SPOOL to a folder")
