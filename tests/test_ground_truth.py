@@ -46,7 +46,7 @@ def patrol(tmp_path_factory: pytest.TempPathFactory) -> tuple[Truth, pl.DataFram
     for file in truth.files:
         partition = Partition(file.day, f"{file.robot}-{file.camera}")
         for stage in chain(settings, bucket, lake):
-            run_stage(stage, lake, partition, "a-run")
+            run_stage(stage, partition, "a-run")
     with connect(lake, settings) as connection:
         clips = connection.sql(
             "SELECT key, start_frame, end_frame, start_s, boundary, state, status, reasons "
