@@ -14,7 +14,7 @@ import pyarrow as pa
 from lakehouse.stages.recordings import objects_of, recording_id
 from lakehouse.storage.bucket import Bucket, ObjectInfo
 from lakehouse.storage.keys import KeyPattern
-from lakehouse.tables.lake import Lake, TableMissingError, listed
+from lakehouse.tables.lake import Lake, TableMissingError, among
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import Plan
 from lakehouse.tables.schemas import CLIPS, PROVENANCE, RECORDINGS, Table
@@ -113,7 +113,7 @@ def _probed_before(
     if not objects:
         return {}
     where = (
-        f"etag IN ({listed({info.etag for info in objects})}) AND error IS NULL "
+        f"{among('etag', {info.etag for info in objects})} AND error IS NULL "
         f"AND stage_version = '{stage_version}'"
     )
     found: dict[tuple[str, int], dict[str, Row]] = {}
@@ -126,7 +126,7 @@ def _with_clips_of_today(
     lake: Lake, partition: Partition, objects: Mapping[str, ObjectInfo]
 ) -> frozenset[str]:
     """Those of these recordings that have clips made of the object that lies there today."""
-    where = f"recording_id IN ({listed(objects)})"
+    where = among("recording_id", objects)
     clips = lake.read(CLIPS, partition, ["recording_id", "etag"], where).unique()
     return frozenset(found for found, etag in clips.iter_rows() if objects[found].etag == etag)
 

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from lakehouse.stages.stage import Made, Stage
-from lakehouse.tables.commit import add_children, complete, remove_rows, replace_children
+from lakehouse.tables.commit import add_children, complete, remove_keys, replace_children
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import Table
 
@@ -83,7 +83,7 @@ class Writer:
                     and made[2] > tried.get((parent_id, made[1]), 0)
                 )
             ]
-            remove_rows(lake, table, left_over)
+            remove_keys(lake, table, left_over)
 
     def _still_current(self, batch: Sequence[Made]) -> list[Made]:
         """Those whose parents are as planned, but for errors where another run had none."""

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import polars as pl
 
-from lakehouse.tables.lake import Lake, listed
+from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS
 from lakehouse.video.signals import Gray
@@ -32,8 +32,8 @@ def contact_sheet(lake: Lake, partition: Partition) -> bytes | None:
         for clip in frames.sort("frame_id").partition_by("clip_id", maintain_order=True)
     ]
     spread = _spread(middles, _COLUMNS * _ROWS)
-    ids = listed(frame["frame_id"] for frame in spread)
-    jpegs = lake.read(FRAMES, partition, ["frame_id", "jpeg"], f"frame_id IN ({ids})")
+    of_spread = among("frame_id", (frame["frame_id"] for frame in spread))
+    jpegs = lake.read(FRAMES, partition, ["frame_id", "jpeg"], of_spread)
     by_id = dict(jpegs.iter_rows())
     shown = [frame for frame in spread if frame["frame_id"] in by_id]  # none was replaced meanwhile
     if not shown:

@@ -7,7 +7,7 @@ import polars as pl
 
 from lakehouse.query.verdicts import judge
 from lakehouse.settings import Settings
-from lakehouse.tables.lake import Lake, listed
+from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, RECORDINGS, SCORES
 
 _CAPTIONS_PER_CLIP = 8
@@ -63,9 +63,11 @@ def _hits(lake: Lake, text: str, filters: Filters, count: int) -> pl.DataFrame:
 def _passing(lake: Lake, settings: Settings, hits: pl.DataFrame) -> pl.DataFrame:
     """The best hit of each clip that passes and lies in the bucket today, best first; with the
     object's key."""
-    scores = lake.read(SCORES, None, SCORES.schema.names, _among("clip_id", hits))
+    scores = lake.read(
+        SCORES, None, SCORES.schema.names, among("clip_id", hits.get_column("clip_id"))
+    )
     passing = judge(scores, settings.thresholds).filter("passed").select("clip_id")
-    there = f"{_among('recording_id', hits)} AND gone_since IS NULL"
+    there = f"{among('recording_id', hits.get_column('recording_id'))} AND gone_since IS NULL"
     present = lake.read(RECORDINGS, None, ["recording_id", "etag", "key"], there)
     return (
         hits.sort("score", descending=True)
@@ -78,11 +80,7 @@ def _passing(lake: Lake, settings: Settings, hits: pl.DataFrame) -> pl.DataFrame
 def _placed(lake: Lake, hits: pl.DataFrame) -> pl.DataFrame:
     """The hits with where and when their clips are."""
     columns = ["clip_id", "etag", "day", "camera", "start_s", "end_s"]
-    clips = lake.read(CLIPS, None, columns, _among("clip_id", hits))
+    clips = lake.read(CLIPS, None, columns, among("clip_id", hits.get_column("clip_id")))
     return hits.join(clips, on=["clip_id", "etag"], maintain_order="left").select(
         "clip_id", "score", "day", "camera", "key", "start_s", "end_s", "variant", "text"
     )
-
-
-def _among(column: str, hits: pl.DataFrame) -> str:
-    return f"{column} IN ({listed(hits.get_column(column).unique())})"

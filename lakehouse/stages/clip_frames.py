@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from lakehouse.tables.lake import Lake, listed
+from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import CLIPS, FRAMES
 
@@ -37,12 +37,12 @@ def clips_with_frames(
     )
     while batch := list(islice(clips, _CLIPS_AT_ONCE)):
         # Frames that a run has just made wait for their clips to be replaced.
-        ids, made_from = (listed({row[of] for row in batch}) for of in ("clip_id", "fingerprint"))
+        wanted_of = [among(of, {row[of] for row in batch}) for of in ("clip_id", "fingerprint")]
         pictures = lake.read(
             FRAMES,
             partition,
             ["clip_id", "fingerprint", "attempts", "time_s", "jpeg"],
-            f"clip_id IN ({ids}) AND fingerprint IN ({made_from})",
+            " AND ".join(wanted_of),
         ).sort("time_s")
         by_clip = pictures.partition_by("clip_id", "fingerprint", "attempts", as_dict=True)
         for row in batch:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lakehouse.stages.stage import without_provenance
 from lakehouse.tables.fingerprint import fingerprint
-from lakehouse.tables.lake import Lake, listed
+from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS, Table
 
@@ -60,7 +60,7 @@ class Donor:
     def clips(self) -> str:
         """Its clips, as a filter."""
         return (
-            f"recording_id = '{self.recording_id}' AND etag = {listed([self.etag])} AND "
+            f"recording_id = '{self.recording_id}' AND {among('etag', [self.etag])} AND "
             f"stage_version = '{self.stage_version}' AND profile = '{self.profile}'"
         )
 
@@ -80,10 +80,10 @@ def donors_of(
     wanted = [row for row in recordings if row["first_packet_hash"] and row["error"] is None]
     if not wanted:
         return {}
-    hints = listed({row["first_packet_hash"] for row in wanted})
+    hints = {row["first_packet_hash"] for row in wanted}
     columns = ["recording_id", "first_packet_hash"]
     alike: dict[str, list[str]] = {}
-    hinted = lake.read(RECORDINGS, None, columns, f"first_packet_hash IN ({hints})")
+    hinted = lake.read(RECORDINGS, None, columns, among("first_packet_hash", hints))
     for found, hint in hinted.iter_rows():
         alike.setdefault(hint, []).append(found)
     same = {row["recording_id"]: alike.get(row["first_packet_hash"], []) for row in wanted}
@@ -140,7 +140,7 @@ def copied_frames(
         if tuple(of) in made
     )
     for start in range(0, len(ids), _FRAMES_AT_ONCE):
-        chosen = f"frame_id IN ({listed(ids[start : start + _FRAMES_AT_ONCE])})"
+        chosen = among("frame_id", ids[start : start + _FRAMES_AT_ONCE])
         rows = lake.read(FRAMES, donor.partition, FRAMES.schema.names, chosen).to_dicts()
         yield [
             {
@@ -172,7 +172,7 @@ def copied_rows(
             copies.setdefault(donor_key(clip["reused_from"]), []).append(clip)
     if not copies:
         return
-    where = f"{table.key} IN ({listed(copies)})"
+    where = among(table.key, copies)
     for row in lake.read(table, None, table.schema.names, where).iter_rows(named=True):
         for clip in copies[row[table.key]]:
             if is_made_from_the_same(row, clip):
@@ -191,7 +191,7 @@ def _decoded(
     """Of these recordings, those all of whose clips could be made."""
     columns = ["recording_id", "etag", "packets_hash", "day", "camera", "error"]
     where = (
-        f"recording_id IN ({listed(recording_ids)}) AND profile = '{profile}' "
+        f"{among('recording_id', recording_ids)} AND profile = '{profile}' "
         f"AND stage_version = '{stage_version}'"
     )
     clips = lake.read(CLIPS, None, columns, where)

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakehouse.tables.fingerprint import fingerprint as hash_of
-from lakehouse.tables.lake import Lake, listed
+from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.schemas import IDENTITY, RECORDINGS, Table
 
 Row = Mapping[str, Any]
@@ -45,7 +45,7 @@ def replace_children(lake: Lake, table: Table, parents: Sequence[str], rows: Ite
     if batch.num_rows == 0:
         remove_children(lake, table, parents)
         return 0
-    others = _among(table.parent, parents)
+    others = among(table.parent, parents)
     lake.on(
         table,
         lambda dataset: (
@@ -65,19 +65,19 @@ def add_children(lake: Lake, table: Table, rows: Iterable[Row]) -> int:
 
 def remove_children(lake: Lake, table: Table, parents: Sequence[str]) -> None:
     """Remove all rows of these parents; no commit where there are none."""
-    _delete(lake, table, _among(table.parent, parents) if parents else "false")
+    _delete(lake, table, among(table.parent, parents) if parents else "false")
 
 
 def remove_rows_of(lake: Lake, table: Table, gone_recordings: Sequence[str]) -> None:
     """Remove all rows of these recordings; of those themselves only if they are still gone."""
     is_gone = " AND gone_since IS NOT NULL" if table is RECORDINGS else ""
-    _delete(lake, table, _among("recording_id", gone_recordings) + is_gone)
+    _delete(lake, table, among("recording_id", gone_recordings) + is_gone)
 
 
-def remove_rows(lake: Lake, table: Table, keys: Sequence[str]) -> None:
+def remove_keys(lake: Lake, table: Table, keys: Sequence[str]) -> None:
     """Remove the rows of these keys; no commit where there are none."""
     for start in range(0, len(keys), _DELETED_AT_ONCE):
-        _delete(lake, table, _among(table.key, keys[start : start + _DELETED_AT_ONCE]))
+        _delete(lake, table, among(table.key, keys[start : start + _DELETED_AT_ONCE]))
 
 
 def mark_gone(lake: Lake, recordings: Sequence[str]) -> None:
@@ -86,7 +86,7 @@ def mark_gone(lake: Lake, recordings: Sequence[str]) -> None:
     mark = methodcaller(
         "update",
         {"gone_since": f"cast('{now}' as timestamp)"},
-        where=f"{_among('recording_id', recordings)} AND gone_since IS NULL",
+        where=f"{among('recording_id', recordings)} AND gone_since IS NULL",
         conflict_retries=_RETRIES,
         retry_timeout=_RETRY_FOR,
     )
@@ -111,7 +111,3 @@ def _delete(lake: Lake, table: Table, predicate: str) -> None:
             dataset.delete(predicate, conflict_retries=_RETRIES, retry_timeout=_RETRY_FOR)
 
     lake.on(table, delete)
-
-
-def _among(column: str, values: Iterable[str]) -> str:
-    return f"{column} IN ({listed(values)})"

@@ -176,9 +176,10 @@ def _indices(table: Table) -> dict[str, dict[str, Any]]:
     }
 
 
-def listed(values: Iterable[str]) -> str:
-    """The values as SQL writes them between the brackets of IN; NULL, which is none, for none."""
-    return ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "NULL"
+def among(column: str, values: Iterable[str]) -> str:
+    """The filter of rows whose column holds one of these texts; of no row if there are none."""
+    quoted = ("'" + value.replace("'", "''") + "'" for value in dict.fromkeys(values))
+    return f"{column} IN ({', '.join(quoted) or 'NULL'})"
 
 
 def open_lake(settings: Settings) -> Lake:

@@ -6,7 +6,7 @@ Recordings are marked as gone by their stage, and hidden from then on; this make
 from collections.abc import Callable, Iterable
 
 from lakehouse.tables.commit import remove_rows_of
-from lakehouse.tables.lake import Lake, listed
+from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.schemas import RECORDINGS, RUNS, Table
 
 _AT_ONCE = 500
@@ -24,7 +24,7 @@ def remove_gone(lake: Lake, tables: Iterable[Table], is_absent: Callable[[str], 
     ids = [recording_id for recording_id, key in marked.iter_rows() if is_absent(key)]
     of_footage = [table for table in tables if table not in (RECORDINGS, RUNS)]
     for start in range(0, len(ids), _AT_ONCE):
-        where = f"recording_id IN ({listed(ids[start : start + _AT_ONCE])}) AND {_GONE}"
+        where = f"{among('recording_id', ids[start : start + _AT_ONCE])} AND {_GONE}"
         still = lake.read(RECORDINGS, None, ["recording_id"], where).to_series().to_list()
         for table in (*of_footage, RECORDINGS):
             remove_rows_of(lake, table, still)
