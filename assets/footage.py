@@ -74,7 +74,13 @@ def clips_and_frames(
 ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     """One decode pass over each new or changed recording."""
     partition = partition_of(context)
-    reports = lakehouse.run_family("clips", partition, context.run_id, retry=retry_of(context))
+    chosen = context.run.asset_selection
+    reports = lakehouse.run_clips(
+        partition,
+        context.run_id,
+        retry=retry_of(context),
+        then_captions=chosen is None or dg.AssetKey("captions") in chosen,
+    )
     sheet = sheet_metadata(lakehouse.lake, partition)
     for table in (CLIPS, FRAMES):
         metadata = run_metadata(reports, lakehouse.lake, partition, [table])

@@ -1,4 +1,7 @@
-"""The assets made from clips without reading footage: scores, captions, embeddings."""
+"""The assets made from clips without reading footage: scores, captions, embeddings.
+
+Steps that may run a model in their own process take a place in the pool `gpu`.
+"""
 
 from collections.abc import Sequence
 
@@ -8,14 +11,25 @@ from assets.partitions import day_camera, partition_of
 from assets.report import run_metadata, sheet_metadata, table_metadata
 from assets.tags import retry_of
 from assets.versions import ON_CHANGE, RETRIES, code_version
-from lakehouse.query.views import embedding_tables
+from lakehouse.query.tables import (
+    caption_embedding_tables,
+    embedding_tables,
+    frame_embedding_tables,
+    score_tables,
+)
 from lakehouse.settings import load_settings
 from lakehouse.tables.schemas import CAPTIONS, SCORES, Table
 from resources.lakehouse import LakehouseResource
 
 _GROUP = "judgement"
 GPU_POOL = "gpu"
-_EMBEDDINGS = tuple(embedding_tables(load_settings()).values())
+_SETTINGS = load_settings()
+_MODEL_SCORES = tuple(score_tables(_SETTINGS).values())
+_EMBEDDINGS = (
+    *embedding_tables(_SETTINGS).values(),
+    *frame_embedding_tables(_SETTINGS).values(),
+)
+_CAPTION_EMBEDDINGS = tuple(caption_embedding_tables(_SETTINGS).values())
 
 
 @dg.asset(
@@ -35,6 +49,24 @@ def scores(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> d
 
 @dg.asset(
     deps=[scores, "frames"],
+    partitions_def=day_camera,
+    group_name=_GROUP,
+    kinds={"lance"},
+    code_version=code_version("model_scores"),
+    automation_condition=ON_CHANGE,
+    metadata=table_metadata(_MODEL_SCORES[0]) if _MODEL_SCORES else None,
+    pool=GPU_POOL,
+    retry_policy=RETRIES,
+)
+def model_scores(
+    context: dg.AssetExecutionContext, lakehouse: LakehouseResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """What models think of each clip in which something can be seen, by each named scorer."""
+    return _materialize("model_scores", _MODEL_SCORES, context, lakehouse)
+
+
+@dg.asset(
+    deps=[scores, model_scores, "frames"],
     partitions_def=day_camera,
     group_name=_GROUP,
     kinds={"lance"},
@@ -67,6 +99,24 @@ def embeddings(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """A vector for each kept clip, by each named embedder."""
     return _materialize("embeddings", _EMBEDDINGS, context, lakehouse)
+
+
+@dg.asset(
+    deps=[captions],
+    partitions_def=day_camera,
+    group_name=_GROUP,
+    kinds={"lance"},
+    code_version=code_version("caption_embeddings"),
+    automation_condition=ON_CHANGE,
+    metadata=table_metadata(_CAPTION_EMBEDDINGS[0]) if _CAPTION_EMBEDDINGS else None,
+    pool=GPU_POOL,
+    retry_policy=RETRIES,
+)
+def caption_embeddings(
+    context: dg.AssetExecutionContext, lakehouse: LakehouseResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """A vector for each caption's text, by each named embedder of captions."""
+    return _materialize("caption_embeddings", _CAPTION_EMBEDDINGS, context, lakehouse)
 
 
 def _materialize(

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from lakehouse.query.views import all_tables
+from lakehouse.query.tables import all_tables
 from lakehouse.tables.maintenance import MaintenanceReport
 from lakehouse.tables.maintenance import maintain as maintain_table
 from resources.lakehouse import LakehouseResource

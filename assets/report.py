@@ -41,7 +41,7 @@ def table_metadata(table: Table) -> Metadata:
 def run_metadata(
     reports: Sequence[StageReport], lake: Lake, partition: Partition, tables: Sequence[Table]
 ) -> Metadata:
-    """What a run did in a partition: added up over the stages of a family."""
+    """What a run did in a partition: added up over the stages of a family, which may have none."""
     footage_s = sum(report.footage_s for report in reports)
     wall_s = sum(report.wall_s for report in reports)
     metadata: dict[str, dg.MetadataValue | dg.TableSchema | float | int | str] = {
@@ -102,7 +102,10 @@ def _plan_of(reports: Sequence[StageReport]) -> dg.TableMetadataValue:
 
 
 def _table(rows: Iterable[Mapping[str, str | int]]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
+    records = [dg.TableRecord(row) for row in rows]
+    # Of records Dagster finds the columns itself; with none it must be told.
+    columns = None if records else dg.TableSchema([dg.TableColumn("stage")])
+    return dg.MetadataValue.table(records, columns)
 
 
 def _or_unknown(amount: float | None) -> str:

@@ -27,7 +27,8 @@ from benchmarks.mutations import mutations
 from lakehouse.engine import workers
 from lakehouse.engine.local import run_stage
 from lakehouse.query.ledger import open_accounts
-from lakehouse.query.views import all_tables, connect
+from lakehouse.query.tables import all_tables
+from lakehouse.query.views import connect
 from lakehouse.settings import Settings, load_settings
 from lakehouse.stages.chain import chain
 from lakehouse.storage.address import open_bucket

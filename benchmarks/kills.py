@@ -25,7 +25,7 @@ from benchmarks.lakes_compared import Contents, Difference
 from benchmarks.place import WORKERS, Command, Place, kill, place
 from benchmarks.undisturbed import Undisturbed, undisturbed_runs
 from benchmarks.watcher import Object, Watched, Watcher, what_is_complete
-from lakehouse.query.views import all_tables
+from lakehouse.query.tables import all_tables
 from lakehouse.settings import Settings
 from lakehouse.stages.recordings import recording_id
 from lakehouse.tables.lake import TableMissingError, open_lake

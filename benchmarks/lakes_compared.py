@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lakehouse.query.views import all_tables
+from lakehouse.query.tables import all_tables
 from lakehouse.settings import Settings
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import open_lake

@@ -35,6 +35,10 @@ class Request:
     body: dict[str, Any]
 
     @property
+    def request_id(self) -> str:
+        return self.headers["X-Request-Id"]
+
+    @property
     def content(self) -> list[dict[str, Any]]:
         return list(self.body["messages"][0]["content"])
 
@@ -66,19 +70,21 @@ class ChatServer:
     requests: list[Request]
 
 
-def says(content: str | None, finish_reason: str = "stop") -> Answer:
+def says(content: str | None, finish_reason: str = "stop", reply_id: str | None = None) -> Answer:
     """A chat completion whose message is `content`."""
     message = {"role": "assistant", "content": content}
-    completion = {
+    completion: dict[str, Any] = {
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
         "usage": {"prompt_tokens": 321, "completion_tokens": 45},
     }
+    if reply_id is not None:
+        completion["id"] = reply_id
     return Answer(body=json.dumps(completion).encode())
 
 
-def inspects(**fields: Any) -> Answer:
+def inspects(reply_id: str | None = None, **fields: Any) -> Answer:
     """A chat completion whose message is `INSPECTION` with these fields instead."""
-    return says(json.dumps(INSPECTION | fields))
+    return says(json.dumps(INSPECTION | fields), reply_id=reply_id)
 
 
 def one_by_one(*answers: Answer) -> Script:

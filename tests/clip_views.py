@@ -5,7 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lakehouse.models.captioners.protocol import ClipView, FrameView
+from lakehouse.models.clip_view import ClipView, FrameView
 from lakehouse.settings import OpenAICaptioner
 
 

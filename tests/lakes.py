@@ -21,7 +21,8 @@ import polars as pl
 
 from lakehouse.engine.local import StageReport, run_stage
 from lakehouse.engine.retry import Retry
-from lakehouse.query.views import all_tables, connect
+from lakehouse.query.tables import all_tables
+from lakehouse.query.views import connect
 from lakehouse.settings import Settings, load_settings
 from lakehouse.stages.chain import chain
 from lakehouse.stages.stage import Made, Stage

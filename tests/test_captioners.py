@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.errors import UserError
-from lakehouse.models.captioners import measured, openai
+from lakehouse.models.captioners import measured, vision
 from lakehouse.models.captioners.colours import COLOURS, dominant_colours
 from lakehouse.models.captioners.inspection import ANSWER_SCHEMA, load_prompt
-from lakehouse.models.captioners.protocol import Caption, ClipView
+from lakehouse.models.captioners.protocol import Caption
 from lakehouse.models.captioners.registry import describe, load
+from lakehouse.models.clip_view import ClipView
 from lakehouse.settings import MeasuredCaptioner
 from lakehouse.video.signals import SIGNALS
 from tests.clip_views import clip, jpeg
@@ -171,6 +172,7 @@ def test_changed_words_change_the_version(monkeypatch: pytest.MonkeyPatch) -> No
         {"language": "zh"},
         {"max_tokens": 512},
         {"temperature": 0.7},
+        {"frames_per_request": 4},
     ],
 )
 def test_what_changes_captions_changes_the_version(change: dict[str, Any]) -> None:
@@ -184,6 +186,8 @@ def test_what_changes_captions_changes_the_version(change: dict[str, Any]) -> No
         {"max_in_flight": 1},
         {"max_retries": 0},
         {"timeout_s": 1.0},
+        {"deadline_s": 1.0},
+        {"silence_s": 1.0},
         {"api_key_variable": "OTHER_KEY"},
     ],
 )
@@ -193,7 +197,7 @@ def test_what_does_not_change_captions_keeps_the_version(change: dict[str, Any])
 
 def test_changed_code_changes_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = describe(settings()).version
-    monkeypatch.setattr(openai, "_CODE_VERSION", openai._CODE_VERSION + 1)
+    monkeypatch.setattr(vision, "_CODE_VERSION", vision._CODE_VERSION + 1)
     assert describe(settings()).version != before
 
 

@@ -208,3 +208,27 @@ def test_doctor_finds_a_captioner_that_does_not_answer_and_shows_no_password(
     (wrong,) = (line for line in report.out.splitlines() if line.startswith("wrong"))
     assert "captioner site" in wrong
     assert "pass-word" not in report.out + report.err
+
+
+def test_doctor_tells_what_to_install_for_a_model_and_which_folder_holds_none(
+    run: Run, folder: Path
+) -> None:
+    settings = folder / "models.toml"
+    settings.write_text(
+        (folder / "lakehouse.toml").read_text()
+        + '[captioners.local]\nbackend = "vllm"\nmodel = "/no/such/model"\n'
+        + '[embedders.siglip]\nbackend = "transformers"\nmodel = "/no/such/model"\n'
+        + '[caption_embedders.own]\nbackend = "sentences"\nmodel = "/no/such/model"\n'
+    )
+    report = run("doctor", LAKEHOUSE_SETTINGS=str(settings))
+    assert report.code == 1
+    wrong = [line for line in report.out.splitlines() if line.startswith("wrong")]
+    named = {line.removeprefix("wrong").split(":")[0].strip() for line in wrong}
+    assert named >= {"captioner local", "embedder siglip", "caption embedder own"}
+    assert all("/no/such/model" in line or "pip install" in line for line in wrong)
+
+
+def test_doctor_names_the_baselines_that_need_nothing(run: Run, folder: Path) -> None:
+    report = run("doctor", LAKEHOUSE_SETTINGS=str(folder / "lakehouse.toml"))
+    assert "captioner default: measured baseline, needs nothing" in report.out
+    assert "embedder default: handcrafted baseline, needs nothing" in report.out

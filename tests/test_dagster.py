@@ -18,7 +18,16 @@ def test_one_run_materializes_the_whole_chain(here: Site, instance: dg.DagsterIn
     here.put("a.mp4", film(("yard", 2.0), ("hall", 2.0)))
     result = run_chain(instance)
     made = {event.asset_key.to_user_string() for event in materializations(result)}
-    assert made == {"recordings", "clips", "frames", "scores", "captions", "embeddings"}
+    assert made == {
+        "recordings",
+        "clips",
+        "frames",
+        "scores",
+        "model_scores",
+        "captions",
+        "embeddings",
+        "caption_embeddings",
+    }
 
 
 def materializations(result: dg.ExecuteInProcessResult) -> list[dg.AssetMaterialization]:

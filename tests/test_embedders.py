@@ -1,6 +1,5 @@
-"""Embedders: unit vectors, always the same, in which clips that look alike are near each other."""
-
-from collections.abc import Iterator
+"""The weightless embedder: unit vectors, always the same, in which clips that look alike are near
+each other."""
 
 import cv2
 import numpy as np
@@ -9,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lakehouse.engine.feeding import fed
 from lakehouse.models.embedders.descriptor import DESCRIPTOR, describe_picture
-from lakehouse.models.embedders.protocol import Vector
-from lakehouse.models.embedders.registry import describe, load
+from lakehouse.models.embedders.pooling import Vector, pooled
+from lakehouse.models.embedders.registry import describe, load, load_joint
 from lakehouse.settings import DescriptorEmbedder
 
 Picture = NDArray[np.uint8]
@@ -37,8 +37,8 @@ def scene(seed: int, gain: float = 1.0) -> Picture:
 
 def embedded(*pictures: Picture) -> Vector:
     """The vector of a clip of these frames."""
-    ((_, vector),) = load(DescriptorEmbedder()).embed([("a", [jpeg(p) for p in pictures])])
-    return vector
+    model = load(DescriptorEmbedder(), threads=1)
+    return pooled(model.collect(model.launch(model.prepare([jpeg(p) for p in pictures]))))
 
 
 @settings(max_examples=30, deadline=None)
@@ -81,18 +81,23 @@ def test_a_picture_alone_is_a_clip_of_one_frame() -> None:
     np.testing.assert_allclose(describe_picture(jpeg(scene(1))), embedded(scene(1)), atol=1e-6)
 
 
-def test_each_clip_has_its_vector_and_is_taken_only_when_asked_for() -> None:
-    taken: list[str] = []
+def test_each_clip_has_its_vector_whatever_shares_a_batch_with_it() -> None:
+    clips = {name: [scene(ord(name) + n) for n in range(20)] for name in "abc"}
+    groups = [(name, [jpeg(p) for p in pictures]) for name, pictures in clips.items()]
+    vectors = dict(fed(load(DescriptorEmbedder(), 2), groups, 2))
+    for name, pictures in clips.items():
+        assert np.array_equal(pooled(vectors[name]), embedded(*pictures))
 
-    def clips() -> Iterator[tuple[str, list[bytes]]]:
-        for name in "abc":
-            taken.append(name)
-            yield name, [jpeg(scene(ord(name)))]
 
-    vectors = load(DescriptorEmbedder()).embed(clips())
-    assert next(vectors)[0] == "a"
-    assert taken == ["a"]
-    assert [name for name, _ in vectors] == ["b", "c"]
+def test_vectors_are_those_that_earlier_versions_wrote() -> None:
+    rows = [describe_picture(jpeg(scene(seed))) for seed in range(7)]
+    for count in range(1, 8):
+        mean = np.mean(rows[:count], axis=0)
+        assert np.array_equal(pooled(np.stack(rows[:count])), mean / float(np.linalg.norm(mean)))
+
+
+def test_no_text_finds_a_clip_by_it() -> None:
+    assert load_joint(DescriptorEmbedder(), threads=1) is None
 
 
 def test_the_registry_knows_the_descriptor_without_loading_it() -> None:

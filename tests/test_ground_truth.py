@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from lakehouse.engine.local import run_stage
-from lakehouse.query.views import all_tables, connect
+from lakehouse.query.tables import all_tables
+from lakehouse.query.views import connect
 from lakehouse.sample.footage import BUCKET_FOLDER, SampleOptions, write_sample
 from lakehouse.sample.truth import REASONS, FileTruth, StateSpan, Truth
 from lakehouse.settings import load_settings

@@ -2,6 +2,7 @@
 place, and the key in no message.
 """
 
+import gzip
 import json
 import re
 import socket
@@ -16,10 +17,11 @@ import numpy as np
 import pytest
 
 from lakehouse.errors import UserError
-from lakehouse.models.captioners import chat
 from lakehouse.models.captioners.inspection import ANSWER_SCHEMA, load_prompt
-from lakehouse.models.captioners.protocol import Caption, ClipView, SeenObject
+from lakehouse.models.captioners.protocol import Caption, SeenObject
 from lakehouse.models.captioners.registry import load
+from lakehouse.models.clip_view import ClipView
+from lakehouse.models.vision import waits
 from tests.chat_server import INSPECTION, Answer, Request, chat_server, inspects, one_by_one, says
 from tests.clip_views import clip, jpeg
 from tests.clip_views import openai_settings as settings
@@ -30,7 +32,7 @@ RETRY_NOW = {"Retry-After": "0"}
 
 @pytest.fixture(autouse=True)
 def _no_waiting_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "_BACKOFF_BASE_S", 0.0)
+    monkeypatch.setattr(waits, "_BACKOFF_BASE_S", 0.0)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
@@ -78,7 +80,7 @@ def test_what_the_model_left_empty_stays_empty() -> None:
 
 def test_a_request_carries_the_prompt_the_frames_and_the_schema() -> None:
     frames = (jpeg(64), jpeg(80))
-    with chat_server(one_by_one(inspects())) as server:
+    with chat_server(one_by_one(inspects(text="狭窄的走廊。"))) as server:
         ask(server.base_url, clip(frames=frames), language="zh", max_tokens=77)
     [request] = server.requests
     assert request.path == "/v1/chat/completions"
@@ -89,6 +91,7 @@ def test_a_request_carries_the_prompt_the_frames_and_the_schema() -> None:
     assert request.body["max_tokens"] == 77
     assert request.body["temperature"] == 0
     asked_format = request.body["response_format"]["json_schema"]
+    assert asked_format["name"] == "answer"
     assert asked_format["strict"] is True
     assert asked_format["schema"] == ANSWER_SCHEMA
 
@@ -161,7 +164,7 @@ def test_a_passing_failure_is_retried(refusal: Answer) -> None:
 
 
 def test_retry_after_goes_before_the_own_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "_BACKOFF_BASE_S", 1e6)
+    monkeypatch.setattr(waits, "_BACKOFF_BASE_S", 1e6)
     past = Answer(503, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
     with chat_server(one_by_one(Answer(429, headers=RETRY_NOW), past, inspects())) as server:
         assert ask(server.base_url)["a"].error is None
@@ -188,9 +191,9 @@ def test_a_server_that_does_not_answer_in_time_is_the_error_of_its_caption() -> 
         return inspects()
 
     with chat_server(script) as server:
-        caption = ask(server.base_url, timeout_s=0.05, max_retries=1)["a"]
+        caption = ask(server.base_url, timeout_s=0.5, max_retries=1)["a"]
         over.set()
-    assert caption == Caption(error="no answer within timeout_s = 0.05")
+    assert caption == Caption(error="no answer within timeout_s = 0.5")
 
 
 def test_a_refused_request_is_the_error_of_its_caption_and_not_retried() -> None:
@@ -211,14 +214,14 @@ LACKING = json.dumps({key: INSPECTION[key] for key in INSPECTION if key != "risk
     [
         (
             says("I see a valve."),
-            "the answer doesn't fit the schema: Invalid JSON",
+            "the answer can't be used: Invalid JSON",
             "I see a valve.",
         ),
-        (says(HALF), "the answer doesn't fit the schema: Invalid JSON", HALF),
+        (says(HALF), "the answer can't be used: Invalid JSON", HALF),
         (says(HALF, "length"), "the answer was cut at max_tokens = 1024", HALF),
-        (says(LACKING), "the answer doesn't fit the schema: risks: Field required", LACKING),
-        (says(None), "the answer doesn't fit the schema", ""),
-        (says('{"text": "\\ud800"}'), "the answer doesn't fit the schema", '{"text": "\\ud800"}'),
+        (says(LACKING), "the answer can't be used: risks: Field required", LACKING),
+        (says(None), "the answer can't be used", ""),
+        (says('{"text": "\\ud800"}'), "the answer can't be used", '{"text": "\\ud800"}'),
         (Answer(body=b"<html>"), "the reply is no chat completion", "<html>"),
         (Answer(body=b'{"choices": []}'), "the reply is no chat completion", '{"choices": []}'),
         (Answer(body=SURROGATE), "the reply is no chat completion", SURROGATE.decode()),
@@ -243,11 +246,43 @@ def test_garbage_once_is_forgiven() -> None:
     assert caption.raw_answer is None
 
 
+def test_the_second_question_is_put_warmer_and_repeatably() -> None:
+    with chat_server(one_by_one(says("garbage"), inspects())) as server:
+        ask(server.base_url)
+    sampled = [(request.body["temperature"], request.body["seed"]) for request in server.requests]
+    assert sampled == [(0.0, 0), (0.3, 1)]
+
+
+def test_tokens_are_those_of_both_answers() -> None:
+    with chat_server(one_by_one(says("garbage"), inspects())) as server:
+        caption = ask(server.base_url)["a"]
+    assert (caption.tokens_in, caption.tokens_out) == (2 * 321, 2 * 45)
+
+
 def test_a_raw_answer_is_kept_up_to_a_limit_and_without_the_key() -> None:
     with chat_server(one_by_one(says(f"{KEY} is the key" + "x" * 100_000))) as server:
         raw = ask(server.base_url)["a"].raw_answer or ""
     assert raw.startswith("*** is the key")
     assert len(raw) == 4000
+
+
+def test_a_key_that_the_limit_would_cut_in_two_is_not_kept_by_half() -> None:
+    with chat_server(one_by_one(says("x" * 3990 + KEY))) as server:
+        raw = ask(server.base_url)["a"].raw_answer or ""
+    assert KEY[:5] not in raw
+
+
+def test_a_key_that_the_answer_names_as_a_field_is_in_no_error() -> None:
+    with chat_server(one_by_one(inspects(**{KEY: 1}))) as server:
+        assert (ask(server.base_url)["a"].error or "").startswith("the answer can't be used: ***")
+
+
+def test_an_answer_that_is_compressed_unasked_is_not_unpacked() -> None:
+    bomb = Answer(body=gzip.compress(b" " * (1 << 24)), headers={"Content-Encoding": "gzip"})
+    with chat_server(one_by_one(bomb)) as server:
+        error = ask(server.base_url)["a"].error or ""
+    assert error.startswith("the reply is no chat completion")
+    assert server.requests[0].headers["Accept-Encoding"] == "identity"
 
 
 def test_an_answer_without_end_is_the_error_of_its_caption() -> None:
@@ -325,7 +360,7 @@ def test_a_caller_that_stops_leaves_no_request_and_no_thread_behind() -> None:
         )
         assert next(captions)[0] == "fast"
         captions.close()  # type: ignore[attr-defined]
-        assert "captions" not in {thread.name for thread in threading.enumerate()}
+        assert "vision" not in {thread.name for thread in threading.enumerate()}
         over.set()
 
 

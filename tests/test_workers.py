@@ -282,6 +282,11 @@ def test_a_parent_leaves_no_worker_behind(task: str, then: str, status: int) -> 
 # What a worker is
 
 
+def test_its_numeric_libraries_keep_to_one_thread(workers: Workers) -> None:
+    (threads,) = workers.stream(tasks.threads_of_libraries, PLENTY_S)
+    assert set(threads.values()) == {"1"}
+
+
 def test_it_belongs_to_the_group_of_its_parent(workers: Workers) -> None:
     ((_, group),) = workers.stream(tasks.process, PLENTY_S)
     assert group == os.getpgrp()

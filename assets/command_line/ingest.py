@@ -1,5 +1,6 @@
 """`lakehouse ingest`: every partition that has work, through Dagster."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,21 @@ class Outcome:
     footage_s: float = 0.0
     errors: int = 0
     failed: dict[Partition, str] = field(default_factory=dict)
+    tokens: int = 0
+    tokens_saved: int = 0
+    captions: int = 0
+    captions_reused: int = 0
+
+    def count(self, stage: "Stage", made: "Made") -> None:
+        """One more parent whose rows were made."""
+        if stage.name == "clips":
+            self.footage_s += made.footage_s
+        if stage.name.startswith("captions:"):
+            self.captions += 1
+            self.captions_reused += made.reused
+        self.errors += made.error is not None
+        self.tokens += int(made.units.get("tokens", 0))
+        self.tokens_saved += int(made.units.get("tokens_saved", 0))
 
 
 def register(app: typer.Typer) -> None:
@@ -173,12 +189,11 @@ def _shown(bar: Progress, partition: Partition, outcome: Outcome) -> Iterator[No
     from resources.lakehouse import heard_by  # noqa: PLC0415
 
     task = bar.add_task(str(partition), total=None)
+    counting = threading.Lock()
 
     def listener(stage: "Stage", made: "Made") -> None:
-        if stage.name == "clips":
-            outcome.footage_s += made.footage_s
-        if made.error:
-            outcome.errors += 1
+        with counting:
+            outcome.count(stage, made)
         bar.update(task, description=f"{partition} {stage.name}")
         bar.advance(task)
 
@@ -190,6 +205,12 @@ def _shown(bar: Progress, partition: Partition, outcome: Outcome) -> Iterator[No
 
 
 def _tell_outcome(outcome: Outcome) -> None:
+    if outcome.tokens or outcome.tokens_saved:
+        err.print(
+            f"{outcome.captions_reused} of {outcome.captions} captions reused; "
+            f"{outcome.tokens} tokens taken, {outcome.tokens_saved} saved",
+            highlight=False,
+        )
     done = outcome.partitions - len(outcome.failed)
     err.print(
         f"{done} partitions materialized, {duration(outcome.footage_s)} of footage decoded, "

@@ -7,7 +7,7 @@ import typer
 
 from assets.command_line.console import err, out, print_table, progress
 from lakehouse.errors import UserError
-from lakehouse.query.views import all_tables
+from lakehouse.query.tables import all_tables
 from lakehouse.settings import load_settings
 from lakehouse.tables.lake import open_lake
 from lakehouse.tables.maintenance import maintain as maintain_table

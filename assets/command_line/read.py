@@ -10,10 +10,11 @@ import typer
 from assets.command_line.console import duration, out, print_table
 from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day
 from lakehouse.errors import UserError
+from lakehouse.query.hits import By
 from lakehouse.query.ledger import rejections
 from lakehouse.query.ledger import status as ledger_status
 from lakehouse.query.search import Filters
-from lakehouse.query.search import search as search_captions
+from lakehouse.query.search import search as search_clips
 from lakehouse.query.sql import read_only
 from lakehouse.query.views import connect
 from lakehouse.settings import load_settings
@@ -86,27 +87,33 @@ def sql(
 
 def search(
     text: Annotated[str, typer.Argument(help="Words, in English or Chinese.")],
+    by: Annotated[
+        By, typer.Option(help="The words of captions, their meaning, or what clips look like.")
+    ] = By.WORDS,
     day: DayOption = None,
     camera: CameraOption = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Clips at most.")] = 10,
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Find clips by the words of their captions, best first; only clips that pass."""
+    """Find clips by a text, best first; only clips that pass.
+
+    By words needs nothing. By meaning needs an embedder of captions (the extra `torch` brings one),
+    by looks one of clips that knows texts, such as SigLIP: see docs/models.md.
+    """
     if not text.strip():
         raise UserError("search for what? give some words, such as: lakehouse search corridor")
     settings = load_settings()
     filters = Filters(parse_day(day), parse_camera(camera))
-    found = search_captions(open_lake(settings), settings, text, filters, limit)
+    found = search_clips(open_lake(settings), settings, text, filters, limit, by)
     if format_ is Format.JSON:
         _print(found.columns, found.rows(), format_)
     elif found.is_empty():
         out.print("nothing found", highlight=False)
     for row in found.iter_rows(named=True) if format_ is Format.TABLE else ():
         when = f"{duration(row['start_s'])} to {duration(row['end_s'])}"
-        for line in (
-            f"{row['clip_id']}  {row['key']}, {when}, score {row['score']:.2f}",
-            f"    {row['text']}",
-        ):
+        lines = [f"{row['clip_id']}  {row['key']}, {when}, score {row['score']:.2f}"]
+        lines += [f"    {row['text']}"] if row["text"] else []
+        for line in lines:
             out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

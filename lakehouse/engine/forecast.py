@@ -28,8 +28,10 @@ from lakehouse.tables.schemas import CLIPS, RECORDINGS
 _MADE_FROM = {
     "clips": "recordings",
     "scores": "clips",
-    "captions": "scores",
+    "model_scores": "scores",
+    "captions": "model_scores",
     "embeddings": "clips",
+    "caption_embeddings": "captions",
 }
 """The family on whose rows those of a family depend last."""
 

@@ -6,10 +6,12 @@ commits that lets no reader see half a parent, to `writer`.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from lakehouse.engine.ahead import ahead
 from lakehouse.engine.retry import Retry, retried
 from lakehouse.engine.writer import Writer
 from lakehouse.errors import UserError
@@ -24,6 +26,7 @@ _COMMIT_BYTES = 32 * 2**20
 _COMMIT_SHARE = 0.1
 _COMMIT_AFTER_S = 30.0
 _A_COMMIT_S = 0.1  # until one has been seen
+_RESULTS_AHEAD = 128
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,13 @@ def run_stage(
     retry: Retry | None = None,
     max_attempts: int = 1,
     on_made: Callable[[Made], None] | None = None,
+    on_committed: Callable[[], None] | None = None,
 ) -> StageReport:
     """Bring the stage's rows of the partition up to date; commits nothing if they are.
 
     A run that is killed keeps the commits made so far; a parent of which only some rows are
-    written counts as new. `on_made` hears of every parent as soon as its rows are made.
+    written counts as new. `on_made` hears of every parent as soon as its rows are made, and
+    `on_committed` of every commit.
     """
     started, started_at = time.monotonic(), datetime.now(UTC).replace(tzinfo=None)
     # Children first: of those that another run makes meanwhile, the parents are seen too.
@@ -115,14 +120,16 @@ def run_stage(
     made_count = failed = reused = 0
     footage_s = 0.0
     units: Counter[str] = Counter()
-    results = stage.make(partition, made_from) if made_from else iter(())
-    for batch in _batches(_told(results, on_made) if on_made else results, writer):
-        for made in batch:
-            made_count += made.is_complete
-            failed += made.error is not None
-            reused += made.reused
-            footage_s += made.footage_s
-            units.update(made.units)
+    with closing(_results(stage, partition, made_from)) as results:
+        for batch in _batches(_told(results, on_made) if on_made else results, writer):
+            for made in batch:
+                made_count += made.is_complete
+                failed += made.error is not None
+                reused += made.reused
+                footage_s += made.footage_s
+                units.update(made.units)
+            if on_committed:
+                on_committed()
     writer.sweep()
     report = StageReport(
         stage=stage.name,
@@ -140,6 +147,17 @@ def run_stage(
     return report
 
 
+def _results(
+    stage: Stage, partition: Partition, made_from: Mapping[str, str]
+) -> Generator[Made, None, None]:
+    """What the stage makes, so that it goes on while rows are committed. A stage whose parents are
+    dear works ahead by itself, and its rows are large."""
+    if made_from and stage.is_dear:
+        yield from stage.make(partition, made_from)
+    elif made_from:
+        yield from ahead(stage.make(partition, made_from), _RESULTS_AHEAD)
+
+
 def _record(
     report: StageReport,
     stage: Stage,
@@ -148,7 +166,7 @@ def _record(
     started_at: datetime,
 ) -> None:
     row = {
-        "stage_run_id": f"{run_id}:{stage.name}:{partition}",
+        "stage_run_id": f"{run_id}:{stage.name}:{partition}:{started_at.isoformat()}",
         "day": partition.day,
         "camera": partition.camera,
         "run_id": run_id,
@@ -164,6 +182,8 @@ def _record(
         "footage_s": report.footage_s,
         "tokens": int(report.units.get("tokens", 0)),
         "model_s": report.units.get("model_s", 0.0),
+        "tokens_saved": int(report.units.get("tokens_saved", 0)),
+        "model_s_saved": report.units.get("model_s_saved", 0.0),
     }
     add_children(stage.lake, RUNS, [row])
 

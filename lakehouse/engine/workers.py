@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 _BEGIN_S = 60.0
 _FINISH_S = 0.2
 _DYING_S = 5.0
+_THREADS_OF_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError")
 
 
@@ -289,7 +290,8 @@ def _started(connection: int, memory_mb: int) -> subprocess.Popen[bytes]:
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path),
-            "OPENBLAS_NUM_THREADS": "1",  # of no use here, and their stacks count as memory
+            # N workers of N threads each only wait for each other, and stacks count as memory.
+            **dict.fromkeys(_THREADS_OF_LIBRARIES, "1"),
         },
     )
     assert process.stderr is not None

@@ -61,18 +61,16 @@ class Writer:
         Rows that another run has just written stay: those of parents that are not complete yet,
         or that are being tried once more than what is there.
         """
-        lake, partition = self.stage.lake, self.partition
         for table in self.stage.side_tables:
-            columns = [table.key, table.parent, *_MADE]
             # Listed before what counts: what is added from here on is none of ours.
-            listed = list(lake.read(table, partition, columns).iter_rows())
+            listed = self._listed(table, table.key, table.parent, *_MADE)
             if not listed:
                 continue
-            current = self.stage.fingerprints(partition)
-            rows = lake.read(self.stage.table, partition, [table.parent, *_MADE])
-            live = {tuple(made) for _, *made in rows.iter_rows()}
+            current = self.stage.fingerprints(self.partition)
+            rows = self._listed(self.stage.table, table.parent, *_MADE)
+            live = {tuple(made) for _, *made in rows}
             tried: dict[tuple[str, str], int] = {}
-            for parent_id, _, made_from, attempts in rows.iter_rows():
+            for parent_id, _, made_from, attempts in rows:
                 tried[parent_id, made_from] = attempts
             left_over = [
                 key
@@ -83,7 +81,12 @@ class Writer:
                     and made[2] > tried.get((parent_id, made[1]), 0)
                 )
             ]
-            remove_keys(lake, table, left_over)
+            remove_keys(self.stage.lake, table, left_over)
+
+    def _listed(self, table: Table, *columns: str) -> list[tuple[Any, ...]]:
+        """These columns of the partition's rows; a column may be named twice."""
+        rows = self.stage.lake.read(table, self.partition, list(dict.fromkeys(columns)))
+        return [tuple(row[name] for name in columns) for row in rows.iter_rows(named=True)]
 
     def _still_current(self, batch: Sequence[Made]) -> list[Made]:
         """Those whose parents are as planned, but for errors where another run had none."""

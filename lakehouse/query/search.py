@@ -1,14 +1,19 @@
-"""Finding clips by words: full text over the captions of all variants."""
+"""Finding clips by a text: the best matches whose clips pass and lie in the bucket today.
+
+How a text matches rows is `hits`.
+"""
 
 from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 
+from lakehouse.query.hits import By, matching
+from lakehouse.query.scored import scored
 from lakehouse.query.verdicts import judge
 from lakehouse.settings import Settings
 from lakehouse.tables.lake import Lake, among
-from lakehouse.tables.schemas import CAPTIONS, CLIPS, RECORDINGS, SCORES
+from lakehouse.tables.schemas import CLIPS, RECORDINGS
 
 _CAPTIONS_PER_CLIP = 8
 """Rows looked at first for each clip wanted: variants of one clip's caption match together."""
@@ -33,40 +38,37 @@ class Filters:
         return " AND ".join(parts) or None
 
 
-def search(lake: Lake, settings: Settings, text: str, filters: Filters, limit: int) -> pl.DataFrame:
-    """The clips whose captions match best, and that pass today's verdict; `limit` is at least 1.
+def search(
+    lake: Lake,
+    settings: Settings,
+    text: str,
+    filters: Filters,
+    limit: int,
+    by: By = By.WORDS,
+) -> pl.DataFrame:
+    """The clips that match best, and that pass today's verdict; `limit` is at least 1.
 
-    Columns: clip_id, score (BM25, higher is better), day, camera, key, start_s, end_s, variant,
-    text. Words of Chinese and English are found in captions of any language.
+    Columns: clip_id, score (higher is better: BM25 by words, else a cosine), day, camera, key,
+    start_s, end_s, variant, and text, the caption that matched. Words of Chinese and English are
+    found in captions of any language. Raises UserError where the settings name no model for it.
     """
+    matches = matching(lake, settings, text, by)
     count = limit * _CAPTIONS_PER_CLIP
     while True:
-        hits = _hits(lake, text, filters, count)
+        hits = matches(filters.predicate, count)
         passing = _passing(lake, settings, hits)
         if passing.height >= limit or hits.height < count:
             return _placed(lake, passing.head(limit))
         count *= _CAPTIONS_PER_CLIP  # the best matches are of clips that no longer pass
 
 
-def _hits(lake: Lake, text: str, filters: Filters, count: int) -> pl.DataFrame:
-    """The captions that match best."""
-    found = lake.dataset(CAPTIONS).scanner(
-        columns=["clip_id", "recording_id", "etag", "variant", "text", "_score"],
-        full_text_query=text,
-        filter=filters.predicate,
-        prefilter=True,
-        limit=count,
-    )
-    return pl.DataFrame(found.to_table()).rename({"_score": "score"})
-
-
 def _passing(lake: Lake, settings: Settings, hits: pl.DataFrame) -> pl.DataFrame:
     """The best hit of each clip that passes and lies in the bucket today, best first; with the
     object's key."""
-    scores = lake.read(
-        SCORES, None, SCORES.schema.names, among("clip_id", hits.get_column("clip_id"))
+    scores = scored(lake, None, settings.scorers, among("clip_id", hits.get_column("clip_id")))
+    passing = (
+        judge(scores, settings.thresholds, settings.scorers).filter("passed").select("clip_id")
     )
-    passing = judge(scores, settings.thresholds).filter("passed").select("clip_id")
     there = f"{among('recording_id', hits.get_column('recording_id'))} AND gone_since IS NULL"
     present = lake.read(RECORDINGS, None, ["recording_id", "etag", "key"], there)
     return (

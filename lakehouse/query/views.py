@@ -5,12 +5,19 @@ view `gone`), or of one that was replaced, or of a recording half made. Pictures
 left out: they are for programs, through Lance. Running somebody's query is `sql`.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from lakehouse.models.embedders.registry import describe as describe_embedder
+from lakehouse.query.tables import (
+    FIXED,
+    caption_embedding_tables,
+    embedding_tables,
+    frame_embedding_tables,
+    score_tables,
+)
 from lakehouse.query.verdicts import verdicts_sql
 from lakehouse.settings import Settings
 from lakehouse.tables import schemas
@@ -21,15 +28,8 @@ _HIDDEN = {
     "recordings": ("first_packet_hash", "gone_since"),
     "clips": ("samples", "frames_hash", "packets_hash"),
     "frames": ("jpeg",),
+    "captions": ("frame_hashes",),
 }
-_TABLES = (
-    schemas.RECORDINGS,
-    schemas.CLIPS,
-    schemas.FRAMES,
-    schemas.SCORES,
-    schemas.CAPTIONS,
-    schemas.RUNS,
-)
 _TRIES = 5
 _OF_PRESENT = """(recording_id, etag) IN (
     SELECT (recording_id, etag) FROM recordings_rows WHERE gone_since IS NULL)"""
@@ -81,16 +81,23 @@ def connect(lake: Lake, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:")
     connection.execute("SET enable_progress_bar = false")  # it would be drawn into the output
     snapshot = _snapshot(lake)
-    for table in _TABLES:
+    for table in FIXED:
         connection.register(f"{table.name}_rows", snapshot[table.name])
         shown = [n for n in table.schema.names if n not in _HIDDEN.get(table.name, ())]
-        connection.execute(
-            f"CREATE TEMP VIEW {table.name} AS SELECT {', '.join(shown)} FROM {table.name}_rows "
+        query = (
+            f"SELECT {', '.join(shown)} FROM {table.name}_rows "
             f"WHERE {_SHOWN.get(table.name, _OF_PRESENT)}"
         )
+        if table is schemas.SCORES:
+            query = _with_model_scores(connection, lake, query, score_tables(settings))
+        connection.execute(f"CREATE TEMP VIEW {table.name} AS {query}")
     connection.execute(_GONE)
     connection.execute(f"CREATE TEMP VIEW embeddings AS {_embeddings(connection, lake, settings)}")
-    connection.execute(f"CREATE TEMP VIEW verdicts AS {verdicts_sql(settings.thresholds)}")
+    frames = list(frame_embedding_tables(settings).values())
+    frame_vectors = _vectors(connection, lake, frames or [schemas.frame_embeddings("none", 1)])
+    connection.execute(f"CREATE TEMP VIEW frame_embeddings AS {frame_vectors}")
+    verdicts = verdicts_sql(settings.thresholds, settings.scorers)
+    connection.execute(f"CREATE TEMP VIEW verdicts AS {verdicts}")
     connection.execute(f"CREATE TEMP VIEW ledger AS {LEDGER}")
     return connection
 
@@ -100,38 +107,44 @@ def _snapshot(lake: Lake) -> dict[str, Any]:
     that is replaced while they are opened, frames must not come from before and clips from after.
     """
     for _ in range(_TRIES):
-        opened = {table.name: lake.dataset(table) for table in _TABLES}
+        opened = {table.name: lake.dataset(table) for table in FIXED}
         before = [opened[name] for name in ("recordings", "clips")]
         if all(dataset.latest_version == dataset.version for dataset in before):
             break
     return opened
 
 
-def embedding_tables(settings: Settings) -> dict[str, Table]:
-    """The table of each configured embedder, by variant."""
-    return {
-        variant: schemas.embeddings(variant, describe_embedder(embedder).dimensions)
-        for variant, embedder in settings.embedders.items()
-    }
-
-
-def all_tables(settings: Settings) -> tuple[Table, ...]:
-    """Every table of the lake."""
-    return (
-        *_TABLES,
-        *embedding_tables(settings).values(),
-    )
+def _with_model_scores(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, measured: str, tables: dict[str, Table]
+) -> str:
+    """What was measured, with two columns for each scorer: its score, and why there is none."""
+    columns, joins = "", ""
+    for scorer, table in tables.items():
+        rows = _registered(connection, lake, table)
+        columns += f", {rows}.score AS {scorer}, {rows}.error AS {scorer}_error"
+        joins += f" LEFT JOIN {rows} ON {rows}.clip_id = m.clip_id AND {rows}.etag = m.etag"
+    return f"SELECT m.*{columns} FROM ({measured}) m{joins}"
 
 
 def _embeddings(connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings) -> str:
-    """One query over the tables of all variants: vectors of any length, side by side."""
-    queries = []
-    tables = list(embedding_tables(settings).values()) or [schemas.embeddings("none", 1)]
-    for number, table in enumerate(tables):
-        name = f"embeddings_{number}_rows"
-        rows = lake.dataset(table) if lake.exists(table) else pa.table(table.schema.empty_table())
-        connection.register(name, rows)
-        queries.append(
-            f"SELECT * REPLACE (vector::FLOAT[] AS vector) FROM {name} WHERE {_OF_PRESENT}"
-        )
-    return " UNION ALL ".join(queries)
+    """One query over the vectors of all variants, of clips and of captions, of any length."""
+    clips = list(embedding_tables(settings).values())
+    captions = list(caption_embedding_tables(settings).values())
+    of_clips = _vectors(connection, lake, clips or [schemas.embeddings("none", 1)])
+    of_captions = _vectors(connection, lake, captions or [schemas.caption_embeddings("none", 1)])
+    return f"{of_clips} UNION ALL BY NAME {of_captions}"
+
+
+def _vectors(connection: duckdb.DuckDBPyConnection, lake: Lake, tables: Iterable[Table]) -> str:
+    return " UNION ALL BY NAME ".join(
+        f"SELECT * REPLACE (vector::FLOAT[] AS vector) "
+        f"FROM {_registered(connection, lake, table)} WHERE {_OF_PRESENT}"
+        for table in tables
+    )
+
+
+def _registered(connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table) -> str:
+    """The name under which SQL finds the table's rows; none are there before its first run."""
+    rows = lake.dataset(table) if lake.exists(table) else pa.table(table.schema.empty_table())
+    connection.register(table.name, rows)
+    return f'"{table.name}"'

@@ -1,24 +1,31 @@
 """Captions: one text about each clip that passes, by each named captioner.
 
-Prompts, servers and wording belong to `models.captioners`.
+Prompts, servers and wording belong to `models.captioners`, and which clips look so much alike that
+one caption stands for both, to `caption_cache`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from lakehouse.engine.ahead import ahead
 from lakehouse.models.captioners import registry
-from lakehouse.models.captioners.protocol import (
-    Caption,
-    CaptionerDescriptor,
-    ClipView,
-    FrameView,
-)
+from lakehouse.models.captioners.protocol import Caption, Captioner, CaptionerDescriptor
+from lakehouse.models.clip_view import ClipView, FrameView
+from lakehouse.query.scored import scored
 from lakehouse.query.verdicts import judge
-from lakehouse.settings import CaptionerSettings, Thresholds
+from lakehouse.settings import CaptionerSettings, ScorerSettings, Thresholds
+from lakehouse.stages.caption_cache import (
+    CaptionReuse,
+    LikenessIndex,
+    captioned_before,
+    no_longer_alike,
+)
 from lakehouse.stages.clip_frames import ClipFrames, clips_with_frames
 from lakehouse.stages.reuse import CLIP_COLUMNS, copied_rows, identity_of
 from lakehouse.stages.stage import (
@@ -27,14 +34,18 @@ from lakehouse.stages.stage import (
     of_present_footage,
     remove_rows,
     version_of,
+    without_provenance,
 )
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CAPTIONS, CLIPS, SCORES, Table
+from lakehouse.video.perceptual_hash import Hashes, perceptual_hashes
 
-_CODE = 2
+_CODE = 3
+_CLIPS_AHEAD = 64
+"""Read before the captioner takes them: their frames are a few megabytes."""
 
 
 def version(variant: str, settings: CaptionerSettings) -> str:
@@ -54,6 +65,7 @@ class CaptionsStage:
     variant: str
     settings: CaptionerSettings
     thresholds: Thresholds
+    scorers: Mapping[str, ScorerSettings]
 
     table = CAPTIONS
     side_tables: tuple[Table, ...] = ()
@@ -93,9 +105,17 @@ class CaptionsStage:
     def children(self, partition: Partition) -> pl.DataFrame:
         """This variant's captions of the partition."""
         columns = ["caption_id", "recording_id", "fingerprint", "error", "attempts"]
-        captions = self.lake.read(CAPTIONS, partition, columns, f"variant = '{self.variant}'")
+        captions = self.lake.read(
+            CAPTIONS, partition, [*columns, "reuse_distance"], f"variant = '{self.variant}'"
+        )
+        # Those that stand for clips which no longer count as alike are of nothing known.
+        of_today = captions.with_columns(
+            fingerprint=pl.when(no_longer_alike(self.settings))
+            .then(pl.lit(""))
+            .otherwise(pl.col("fingerprint"))
+        )
         return of_present_footage(
-            self.lake, partition, captions.rename({"caption_id": "parent_id"})
+            self.lake, partition, of_today.select(columns).rename({"caption_id": "parent_id"})
         )
 
     def retire(self, parent_ids: Sequence[str]) -> None:
@@ -112,34 +132,81 @@ class CaptionsStage:
         }
         reused = dict(self._reused(clips))
         yield from reused.values()
-        scores = {
-            row["clip_id"]: row
-            for row in self.lake.read(SCORES, partition, SCORES.schema.names).iter_rows(named=True)
-        }
         left = sorted(clips.keys() - reused.keys())
-        views = (
-            _view(clip, partition.camera, scores[clip.clip_id])
-            for clip in clips_with_frames(self.lake, partition, left)
-        )
-        for clip_id, caption in registry.load(self.settings).caption(views):
+        if not left:
+            return
+        before = captioned_before(self.lake, partition, self.variant, self.version, self.settings)
+        captioner = registry.load(self.settings)
+        reuse = CaptionReuse(self.lake, before)
+        yield from self._captioned(partition, clips, left, captioner, reuse)
+        if reuse.left:
+            left = [caption_id.rpartition(":")[0] for caption_id in reuse.left]
+            none = CaptionReuse(self.lake, LikenessIndex(-1))
+            yield from self._captioned(partition, clips, left, captioner, none)
+
+    def _captioned(
+        self,
+        partition: Partition,
+        clips: Mapping[str, Mapping[str, Any]],
+        wanted: Sequence[str],
+        captioner: Captioner,
+        reuse: CaptionReuse,
+    ) -> Iterator[Made]:
+        scores: dict[str, dict[str, Any]] = {}
+        if self._descriptor.uses_scores:
+            rows = self.lake.read(SCORES, partition, SCORES.schema.names)
+            scores = {row["clip_id"]: row for row in rows.iter_rows(named=True)}
+        hashes: dict[str, Hashes] = {}
+
+        def views() -> Iterator[ClipView]:
+            for clip in clips_with_frames(self.lake, partition, wanted):
+                if not self._descriptor.uses_scores:
+                    found = perceptual_hashes(jpeg for _, jpeg in clip.frames)
+                    if reuse.takes_another(self._caption_id(clip.clip_id), found):
+                        continue
+                    hashes[clip.clip_id] = found
+                yield _view(clip, partition.camera, scores.get(clip.clip_id, {}))
+
+        with closing(ahead(views(), _CLIPS_AHEAD)) as read_ahead:
+            for clip_id, caption in captioner.caption(read_ahead):
+                row = {
+                    **identity_of(clips[clip_id]),
+                    "caption_id": self._caption_id(clip_id),
+                    "variant": self.variant,
+                    "language": self._descriptor.language,
+                    "model": self._descriptor.model,
+                    "prompt_version": self._descriptor.prompt_version,
+                    **_columns(caption),
+                    "frame_hashes": _listed(hashes.pop(clip_id, None)),
+                }
+                reuse.made(row)
+                yield self._made(row, clips[clip_id])
+                yield from self._copies(reuse, clips)
+        yield from self._copies(reuse, clips)
+
+    def _copies(
+        self, reuse: CaptionReuse, clips: Mapping[str, Mapping[str, Any]]
+    ) -> Iterator[Made]:
+        for copy in reuse.copies():
+            clip = clips[copy.caption_id.rpartition(":")[0]]
             row = {
-                **identity_of(clips[clip_id]),
-                "caption_id": self._caption_id(clip_id),
-                "variant": self.variant,
-                "language": self._descriptor.language,
-                "model": self._descriptor.model,
-                "prompt_version": self._descriptor.prompt_version,
-                **_columns(caption),
+                **without_provenance(copy.source),
+                **identity_of(clip),
+                "caption_id": copy.caption_id,
+                "reused_from": copy.source["caption_id"],
+                "reuse_distance": copy.distance,
+                "frame_hashes": _listed(copy.hashes),
             }
-            yield self._made(row, clips[clip_id])
+            row.pop("content_hash", None)  # its hashes are its own
+            yield self._made(row, clip, reused=True)
 
     def _clips(self, partition: Partition) -> pl.DataFrame:
         """What captions are made from, with the verdict, for each scored clip."""
-        scores = self.lake.read(SCORES, partition, SCORES.schema.names)
+        scores = scored(self.lake, partition, self.scorers)
         clips = self.lake.read(CLIPS, partition, CLIP_COLUMNS)
-        verdicts = judge(scores, self.thresholds).select("clip_id", "passed")
-        scored = scores.select("clip_id", scored="content_hash")
-        joined = clips.join(scored, on="clip_id").join(verdicts, on="clip_id")
+        verdicts = judge(scores, self.thresholds, self.scorers).select("clip_id", "passed")
+        measured = scores.select("clip_id", scored="content_hash")
+        joined = clips.join(measured, on="clip_id").join(verdicts, on="clip_id")
         return of_present_footage(self.lake, partition, joined)
 
     def _fingerprint(self, clip: Mapping[str, Any], etag: str) -> str:
@@ -161,13 +228,16 @@ class CaptionsStage:
             yield clip_id, self._made(row, clips[clip_id], reused=True)
 
     def _made(self, row: dict[str, Any], clip: Mapping[str, Any], *, reused: bool = False) -> Made:
-        tokens = 0 if reused else (row["tokens_in"] or 0) + (row["tokens_out"] or 0)
+        tokens = (row["tokens_in"] or 0) + (row["tokens_out"] or 0)
+        seconds = row["seconds"] or 0.0
         return Made(
             row["caption_id"],
             {CAPTIONS.name: [row]},
             footage_s=clip["end_s"] - clip["start_s"],
             error=row["error"],
-            units={"tokens": tokens, "model_s": 0.0 if reused else row["seconds"] or 0.0},
+            units={"tokens_saved": tokens, "model_s_saved": seconds}
+            if reused
+            else {"tokens": tokens, "model_s": seconds},
             reused=reused,
         )
 
@@ -183,6 +253,10 @@ def _view(clip: ClipFrames, camera: str, scores: dict[str, Any]) -> ClipView:
         frames=tuple(FrameView(time_s, jpeg) for time_s, jpeg in clip.frames),
         scores={name: value for name, value in scores.items() if isinstance(value, float)},
     )
+
+
+def _listed(hashes: Hashes | None) -> list[int] | None:
+    return None if hashes is None else hashes.view(np.int64).tolist()
 
 
 def _columns(caption: Caption) -> dict[str, Any]:

@@ -4,14 +4,19 @@ What the model stages feed their models with; no footage is read.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
+import polars as pl
+
+from lakehouse.stages.reuse import CLIP_COLUMNS
+from lakehouse.stages.stage import of_present_footage
 from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.schemas import CLIPS, FRAMES
 
 _CLIPS_AT_ONCE = 32
+_SEEN = "status = 'kept'"
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,18 @@ class ClipFrames:
     recording_id: str
     duration_s: float
     frames: tuple[tuple[float, bytes], ...]
+
+    def without_pictures(self) -> "ClipFrames":
+        """Itself with empty JPEGs, to be kept at little cost."""
+        return replace(self, frames=tuple((time_s, b"") for time_s, _ in self.frames))
+
+
+def clips_seen(lake: Lake, partition: Partition) -> pl.DataFrame:
+    """The kept clips of present footage that have frames, in the columns of `CLIP_COLUMNS`."""
+    made = ["clip_id", "fingerprint", "attempts"]
+    clips = lake.read(CLIPS, partition, [*CLIP_COLUMNS, *made[1:]], _SEEN)
+    seen = clips.join(lake.read(FRAMES, partition, made), on=made, how="semi")
+    return of_present_footage(lake, partition, seen)
 
 
 def clips_with_frames(

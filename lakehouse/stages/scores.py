@@ -1,17 +1,18 @@
-"""Scores: what was measured of a clip, from the signals of its samples.
+"""Scores: what was measured of each kept clip. What passes is a query over them (`query.verdicts`).
 
-Quantiles rather than means: a burst that is over soon does not move the median, and one that
-lasts does. What passes is a query over them (`query.verdicts`).
+How samples become scores belongs to `models.scorers.measured`; what models think of a clip, to
+`model_scores`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import numpy as np
 import polars as pl
 
+from lakehouse.models.clip_view import ClipView
+from lakehouse.models.scorers.measured import DESCRIPTOR, MeasuredScores
+from lakehouse.stages.reuse import identity_of
 from lakehouse.stages.stage import (
     Made,
     fingerprints_of,
@@ -23,16 +24,16 @@ from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
 from lakehouse.tables.plan import parents_frame
-from lakehouse.tables.schemas import CLIPS, QUANTILES, SCORES, Table
-from lakehouse.video.signals import SIGNALS, stillness
+from lakehouse.tables.schemas import CLIPS, SCORES, Table
 
 _CODE = 2
 _KEPT = "status = 'kept'"
+_READ = ("clip_id", "recording_id", "etag", "day", "camera", "start_s", "end_s", "samples")
 
 
 def version() -> str:
-    """The quantiles are the only choice made here."""
-    return version_of(_CODE, fingerprint(QUANTILES, SIGNALS))
+    """Changes with what is made of the samples."""
+    return version_of(_CODE, DESCRIPTOR.version)
 
 
 @dataclass(frozen=True)
@@ -82,27 +83,24 @@ class ScoresStage:
 
     def make(self, partition: Partition, wanted: Mapping[str, str]) -> Iterator[Made]:
         """Pure arithmetic over stored samples: no footage is read."""
-        columns = ["clip_id", "recording_id", "etag", "start_s", "end_s", "samples"]
-        for clip in self.lake.read(CLIPS, partition, columns, _KEPT).iter_rows(named=True):
-            if clip["clip_id"] in wanted:
-                row = {
-                    "clip_id": clip["clip_id"],
-                    "recording_id": clip["recording_id"],
-                    "etag": clip["etag"],
-                    "day": partition.day,
-                    "camera": partition.camera,
-                    **score(clip["samples"]),
-                }
-                footage_s = clip["end_s"] - clip["start_s"]
-                yield Made(clip["clip_id"], {SCORES.name: [row]}, footage_s)
-
-
-def score(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The score columns of a clip with these samples; none where nothing was measured."""
-    columns: dict[str, Any] = {"sample_count": len(samples)}
-    for signal in SIGNALS:
-        values = [sample[signal] for sample in samples if sample[signal] is not None]
-        for suffix, quantile in QUANTILES.items():
-            columns[f"{signal}_{suffix}"] = float(np.quantile(values, quantile)) if values else None
-    motions = [sample["motion"] for sample in samples if sample["motion"] is not None]
-    return {**columns, "stillness": stillness(motions)}
+        clips = {
+            row["clip_id"]: row
+            for row in self.lake.read(CLIPS, partition, _READ, _KEPT).iter_rows(named=True)
+            if row["clip_id"] in wanted
+        }
+        views = (
+            ClipView(
+                clip_id=clip["clip_id"],
+                camera=clip["camera"],
+                duration_s=clip["end_s"] - clip["start_s"],
+                frames=(),
+                scores={},
+                samples=clip["samples"],
+            )
+            for clip in clips.values()
+        )
+        for clip_id, score in MeasuredScores().score(views):
+            clip = clips[clip_id]
+            sample_count = len(clip["samples"])
+            row = {**identity_of(clip), "sample_count": sample_count, **score.values}
+            yield Made(clip_id, {SCORES.name: [row]}, clip["end_s"] - clip["start_s"])

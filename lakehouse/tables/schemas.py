@@ -41,11 +41,13 @@ IDENTITY = frozenset(
         "clip_id",
         "frame_id",
         "caption_id",
+        "frame_vector_id",
         "day",
         "camera",
         "etag",
         "packets_hash",
         "reused_from",
+        "reuse_distance",
     }
 )
 """Columns that say whose row it is and where it comes from, not what is in it: equal content under
@@ -225,7 +227,13 @@ CAPTIONS = Table(
             pa.field("seconds", pa.float32()),  # from request to answer
             pa.field("error", pa.string()),
             pa.field("raw_answer", pa.string()),  # kept where it could not be read
-            pa.field("reused_from", pa.string()),  # caption of a clip of the same frames
+            # Caption of the same frames under another key, or of a clip that looks the same.
+            pa.field("reused_from", pa.string()),
+            # Of the latter: most bits by which a frame's perceptual hash differs; else null.
+            pa.field("reuse_distance", pa.int32()),
+            # Perceptual, 64 bits; null if not looked at. Signed, since a filter that DuckDB hands
+            # to Lance fails on tables with unsigned columns.
+            pa.field("frame_hashes", pa.list_(pa.int64())),
             *PROVENANCE,
         ]
     ),
@@ -238,7 +246,7 @@ RUNS = Table(
     parent="stage_run_id",
     schema=pa.schema(
         [
-            _key("stage_run_id"),  # run, stage and partition
+            _key("stage_run_id"),  # run, stage, partition and start
             *_PARTITION,
             _id("run_id"),
             _id("stage"),
@@ -253,16 +261,20 @@ RUNS = Table(
             pa.field("footage_s", pa.float64(), nullable=False),
             pa.field("tokens", pa.int64(), nullable=False),
             pa.field("model_s", pa.float64(), nullable=False),  # of a model's time: GPU-seconds
+            pa.field(
+                "tokens_saved", pa.int64(), nullable=False
+            ),  # what was copied would have taken
+            pa.field("model_s_saved", pa.float64(), nullable=False),
         ]
     ),
 )
 """What every run did that had something to do, one row a stage and partition."""
 
 
-def embeddings(variant: str, dimensions: int) -> Table:
-    """The table of one embedder: vectors of one length, so that an index can be built on them."""
+def model_scores(scorer: str) -> Table:
+    """The table of one model that scores clips: no scorer's rows touch another's."""
     return Table(
-        f"embeddings-{variant}-{dimensions}",
+        f"model_scores-{scorer}",
         key="clip_id",
         parent="clip_id",
         schema=pa.schema(
@@ -270,9 +282,61 @@ def embeddings(variant: str, dimensions: int) -> Table:
                 _key("clip_id"),
                 *_RECORDING,
                 *_PARTITION,
+                pa.field("model", pa.string(), nullable=False),
+                pa.field("score", pa.float32()),  # null where there is an error
+                pa.field("tokens_in", pa.int32()),
+                pa.field("tokens_out", pa.int32()),
+                pa.field("seconds", pa.float32()),  # from request to answer
+                pa.field("error", pa.string()),
+                pa.field("raw_answer", pa.string()),  # kept where it could not be read
+                pa.field("reused_from", pa.string()),  # clip of the same frames
+                *PROVENANCE,
+            ]
+        ),
+    )
+
+
+def embeddings(variant: str, dimensions: int) -> Table:
+    """The table of one embedder: vectors of one length, so that an index can be built on them."""
+    return _vectors("embeddings", variant, dimensions, [_key("clip_id")], parent="clip_id")
+
+
+def frame_embeddings(variant: str, dimensions: int) -> Table:
+    """The vectors of single frames, where an embedder keeps them; they count beside their clip's
+    vector that has the same fingerprint."""
+    columns = [
+        _key("frame_vector_id"),  # ends in what it was made from, see engine.writer
+        _id("clip_id"),
+        pa.field("time_s", pa.float64(), nullable=False),  # since the clip's start
+    ]
+    return _vectors("frame_embeddings", variant, dimensions, columns, parent="clip_id")
+
+
+def caption_embeddings(variant: str, dimensions: int) -> Table:
+    """The vectors of the texts of captions, by one embedder."""
+    columns = [
+        _key("caption_id"),
+        _id("clip_id"),
+        pa.field("captioner", pa.string(), nullable=False),  # the caption's variant
+    ]
+    return _vectors("caption_embeddings", variant, dimensions, columns, parent="caption_id")
+
+
+def _vectors(
+    name: str, variant: str, dimensions: int, columns: list[pa.Field], parent: str
+) -> Table:
+    return Table(
+        f"{name}-{variant}-{dimensions}",
+        key=columns[0].name,
+        parent=parent,
+        schema=pa.schema(
+            [
+                *columns,
+                *_RECORDING,
+                *_PARTITION,
                 pa.field("variant", pa.string(), nullable=False),
                 pa.field("model", pa.string(), nullable=False),
-                pa.field("reused_from", pa.string()),  # clip of the same frames
+                pa.field("reused_from", pa.string()),  # row that was made of the same
                 pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
                 *PROVENANCE,
             ]

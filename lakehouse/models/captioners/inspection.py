@@ -7,29 +7,23 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from lakehouse.errors import UserError
+from lakehouse.models.captioners.language import Language, check_language
 from lakehouse.models.captioners.protocol import Caption, SeenObject
-
-
-def _guided(shortest: int, longest: int) -> dict[str, Any]:
-    # Guided decoding applies a pattern to the raw JSON between the quotes, so control characters,
-    # quotes and backslashes would break the answer. Only the schema says so: an answer that holds
-    # them, correctly escaped, is read all the same.
-    return {"pattern": rf'^[^"\\\x00-\x1f\x7f]{{{shortest},{longest}}}$'}
-
+from lakehouse.models.vision.guided import guided_text
+from lakehouse.models.vision.instructions import read_instruction
 
 _LIST_LIMIT = {"maxItems": 12}
 _Trimmed = StringConstraints(strip_whitespace=True)
-_Phrase = Annotated[str, _Trimmed, Field(json_schema_extra=_guided(0, 200))]
+_Phrase = Annotated[str, _Trimmed, Field(json_schema_extra=guided_text(0, 200))]
 _Phrases = Annotated[list[_Phrase], Field(json_schema_extra=_LIST_LIMIT)]
 _Paragraph = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1),
-    Field(json_schema_extra=_guided(1, 1200)),
+    Field(json_schema_extra=guided_text(1, 1200)),
 ]
 
 
@@ -72,7 +66,7 @@ class Prompt:
     version: str
 
 
-def load_prompt(language: Literal["en", "zh"], prompt_file: Path | None = None) -> Prompt:
+def load_prompt(language: Language, prompt_file: Path | None = None) -> Prompt:
     """The prompt in `prompt_file`, or the built-in one of the language.
 
     A prompt has to name the fields of `ANSWER_SCHEMA`, since a server shows the model no schema.
@@ -82,30 +76,18 @@ def load_prompt(language: Literal["en", "zh"], prompt_file: Path | None = None) 
         source = files(__package__).joinpath("prompts", f"inspection.{language}.md")
         text = source.read_text(encoding="utf-8")
     else:
-        text = _read(prompt_file)
+        text = read_instruction(prompt_file, "prompt_file")
     return Prompt(text, hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
-def _read(prompt_file: Path) -> str:
-    try:
-        text = prompt_file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"prompt_file {prompt_file} can't be read ({error.strerror}); correct or remove it"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"prompt_file {prompt_file} is not UTF-8 text; save it as such") from error
-    if not text.strip():
-        raise UserError(f"prompt_file {prompt_file} is empty; write a prompt or remove the setting")
-    return text
-
-
-def read_answer(content: str) -> Caption:
+def read_answer(content: str, language: Language) -> Caption:
     """The fields of a model's answer; what it left empty is None or left out.
 
-    Raises pydantic.ValidationError where the answer is no JSON or doesn't fit `ANSWER_SCHEMA`.
+    Raises ValueError (pydantic's ValidationError) where the answer is no JSON or doesn't fit
+    `ANSWER_SCHEMA`, and where its text is in another language.
     """
     answer = _Inspection.model_validate_json(content)
+    check_language(answer.text, language)
     return Caption(
         text=answer.text,
         environment=answer.environment or None,

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from lakehouse.models.captioners.colours import dominant_colours
-from lakehouse.models.captioners.protocol import Caption, CaptionerDescriptor, ClipView
+from lakehouse.models.captioners.protocol import Caption, CaptionerDescriptor
+from lakehouse.models.clip_view import ClipView
 from lakehouse.settings import MeasuredCaptioner
 
 _CODE_VERSION = 1  # raise it when captions change without a change of the tables below

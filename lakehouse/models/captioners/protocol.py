@@ -1,27 +1,10 @@
 """What a captioner is given and what it returns, whichever backend answers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True)
-class FrameView:
-    """One sampled frame: `time_s` since the clip's start, `jpeg` upright."""
-
-    time_s: float
-    jpeg: bytes
-
-
-@dataclass(frozen=True)
-class ClipView:
-    """What a captioner may see of a clip. `scores` holds the numeric columns of table `scores`."""
-
-    clip_id: str
-    camera: str
-    duration_s: float
-    frames: tuple[FrameView, ...]
-    scores: Mapping[str, float]
+from lakehouse.models.clip_view import ClipView
 
 
 @dataclass(frozen=True)

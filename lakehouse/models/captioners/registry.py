@@ -3,10 +3,9 @@
 A backend is known here by its settings only; what it does stands in its own file.
 """
 
-import os
-
-from lakehouse.models.captioners import measured, openai
+from lakehouse.models.captioners import measured, vision
 from lakehouse.models.captioners.protocol import Captioner, CaptionerDescriptor
+from lakehouse.models.vision.registry import load as load_model
 from lakehouse.settings import CaptionerSettings, MeasuredCaptioner
 
 
@@ -17,7 +16,7 @@ def describe(settings: CaptionerSettings) -> CaptionerDescriptor:
     """
     if isinstance(settings, MeasuredCaptioner):
         return measured.describe(settings)
-    return openai.describe(settings)
+    return vision.describe(settings)
 
 
 def load(settings: CaptionerSettings) -> Captioner:
@@ -26,4 +25,4 @@ def load(settings: CaptionerSettings) -> Captioner:
     """
     if isinstance(settings, MeasuredCaptioner):
         return measured.MeasuredCaptions(settings)
-    return openai.OpenAICaptions(settings, os.environ.get(settings.api_key_variable))
+    return vision.VisionCaptions(settings, load_model(settings))

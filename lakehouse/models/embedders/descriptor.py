@@ -1,16 +1,18 @@
 """The weightless baseline: a handcrafted visual descriptor.
 
-Colours and edge directions by place in the picture, averaged over a clip's frames. It finds clips
-that look alike, such as the same corridor on another day; it knows nothing of what they mean.
+Colours and edge directions by place in the picture. It finds clips that look alike, such as the
+same corridor on another day; it knows nothing of what they mean.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.models.embedders.protocol import EmbedderDescriptor, Vector
+from lakehouse.models.batch_model import Rows
+from lakehouse.models.embedders.pooling import Vector, unit
+from lakehouse.models.embedders.protocol import EmbedderDescriptor
 
 _CELLS_ACROSS, _CELLS_DOWN = 4, 3
 _CELL_PX = 32
@@ -27,12 +29,24 @@ DESCRIPTOR = EmbedderDescriptor(
 
 class VisualDescriptor:
     """For each of 4 x 3 cells: histograms of hue (of colourful pixels), brightness, and edge
-    direction weighted by strength (as in Dalal and Triggs, CVPR 2005)."""
+    direction weighted by strength (as in Dalal and Triggs, CVPR 2005).
 
-    def embed(self, clips: Iterable[tuple[str, Sequence[bytes]]]) -> Iterator[tuple[str, Vector]]:
-        """The mean over the frames, at unit length."""
-        for clip_id, frames in clips:
-            yield clip_id, _unit(np.mean([describe_picture(jpeg) for jpeg in frames], axis=0))
+    All of an `Embedder`'s work is preparation here, and so is done by several threads.
+    """
+
+    batch_size = 32
+
+    def prepare(self, items: Sequence[bytes]) -> Rows:
+        """The descriptors of the pictures."""
+        return np.stack([describe_picture(jpeg) for jpeg in items])
+
+    def launch(self, prepared: Rows) -> Rows:
+        """Nothing is left to do."""
+        return prepared
+
+    def collect(self, launched: Rows) -> Rows:
+        """See `BatchModel.collect`."""
+        return launched
 
 
 def describe_picture(jpeg: bytes) -> Vector:
@@ -46,7 +60,7 @@ def describe_picture(jpeg: bytes) -> Vector:
     strength, angle = cv2.cartToPolar(
         cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1)
     )
-    return _unit(
+    return unit(
         np.concatenate(
             [
                 _cell_histograms(hue / 180, (saturation >= _GREYISH_BELOW) * 1.0, _HUES),
@@ -68,9 +82,4 @@ def _cell_histograms(
     totals = np.bincount(
         slot.ravel(), weights=weight.ravel(), minlength=_CELLS_ACROSS * _CELLS_DOWN * bins
     )
-    return _unit(np.sqrt(totals))
-
-
-def _unit(vector: NDArray[np.floating]) -> Vector:
-    length = float(np.linalg.norm(vector))
-    return np.asarray(vector / length if length else vector, dtype=np.float32)
+    return unit(np.sqrt(totals))

@@ -1,13 +1,10 @@
-"""What an embedder is given and what it returns, whichever backend computes it."""
+"""What an embedder is: a network that turns frames, or texts, into vectors."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Vector = NDArray[np.float32]
+from lakehouse.models.batch_model import BatchModel, Rows
 
 
 @dataclass(frozen=True)
@@ -20,12 +17,17 @@ class EmbedderDescriptor:
     dimensions: int
 
 
-class Embedder(Protocol):
-    """A loaded embedder."""
+class Embedder(BatchModel, Protocol):
+    """A `BatchModel` whose rows are vectors, not yet of unit length.
 
-    def embed(self, clips: Iterable[tuple[str, Sequence[bytes]]]) -> Iterator[tuple[str, Vector]]:
-        """Pairs of clip_id and unit vector, for pairs of clip_id and its frames as upright JPEGs.
+    Of clips the items are frames as upright JPEGs, and a clip's vector is the mean of its frames'
+    unit vectors, at unit length. Of captions the items are their texts.
+    """
 
-        Every clip has at least one frame. Clips are taken lazily, and a backend may batch them.
-        """
+
+class JointEmbedder(Embedder, Protocol):
+    """An embedder of frames that puts texts into the same space, so that text finds clips."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Rows:
+        """One unit vector for each text."""
         ...

