@@ -110,6 +110,8 @@ def file_of(model: str, revision: str | None, name: str) -> Path | None:
 
 def _loaded(load: Callable[..., T], model: str, revision: str | None, **options: Any) -> T:
     is_folder = Path(model).is_dir()
+    # It would be drawn into the progress of the run, or the output of a command.
+    required("transformers.utils.logging").disable_progress_bar()
     try:
         return load(
             model,
