@@ -5,7 +5,6 @@ that matched, if one did) and score (higher is better).
 """
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any
 
 import polars as pl
@@ -13,6 +12,7 @@ import polars as pl
 from lakehouse.errors import UserError
 from lakehouse.models.batch_model import Rows
 from lakehouse.models.embedders.registry import load_captions, load_joint
+from lakehouse.query.asked import By
 from lakehouse.query.tables import caption_embedding_tables, embedding_tables
 from lakehouse.settings import Settings
 from lakehouse.tables.lake import Lake, among
@@ -22,17 +22,6 @@ _WHOSE = ["clip_id", "recording_id", "etag", "variant"]
 
 Matching = Callable[[str | None, int], pl.DataFrame]
 """The best so many rows under a filter, as Lance pushes it down."""
-
-
-class By(StrEnum):
-    """How a text finds clips."""
-
-    WORDS = "words"
-    """Full text over captions, in English and Chinese."""
-    MEANING = "meaning"
-    """The vectors of captions: a paraphrase finds them too."""
-    LOOKS = "looks"
-    """The vectors of clips, where an embedder puts pictures and texts into one space."""
 
 
 def matching(lake: Lake, settings: Settings, text: str, by: By) -> Matching:

@@ -3,48 +3,28 @@
 How a text matches rows is `hits`.
 """
 
-from dataclasses import dataclass
-from datetime import date
-
 import polars as pl
 
-from lakehouse.query.hits import By, matching
+from lakehouse.query.asked import By, Filters, Query
+from lakehouse.query.hits import matching
 from lakehouse.query.scored import scored
 from lakehouse.query.verdicts import judge
 from lakehouse.settings import Settings
 from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.schemas import CLIPS, RECORDINGS
 
+__all__ = ["By", "Filters", "Query", "search"]
+
 _CAPTIONS_PER_CLIP = 8
 """Rows looked at first for each clip wanted: variants of one clip's caption match together."""
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which clips may be found; none means any."""
-
-    day: date | None = None
-    camera: str | None = None
-
-    @property
-    def predicate(self) -> str | None:
-        """The filter as Lance pushes it down."""
-        parts = []
-        if self.day is not None:
-            parts.append(f"day = date '{self.day.isoformat()}'")
-        if self.camera is not None:
-            camera = self.camera.replace("'", "''")
-            parts.append(f"camera = '{camera}'")
-        return " AND ".join(parts) or None
 
 
 def search(
     lake: Lake,
     settings: Settings,
-    text: str,
+    query: Query,
     filters: Filters,
     limit: int,
-    by: By = By.WORDS,
 ) -> pl.DataFrame:
     """The clips that match best, and that pass today's verdict; `limit` is at least 1.
 
@@ -52,10 +32,11 @@ def search(
     start_s, end_s, variant, and text, the caption that matched. Words of Chinese and English are
     found in captions of any language. Raises UserError where the settings name no model for it.
     """
-    matches = matching(lake, settings, text, by)
+    by = By(query.by[0]) if query.by else By.WORDS
+    matches = matching(lake, settings, query.text or "", by)
     count = limit * _CAPTIONS_PER_CLIP
     while True:
-        hits = matches(filters.predicate, count)
+        hits = matches(None, count)
         passing = _passing(lake, settings, hits)
         if passing.height >= limit or hits.height < count:
             return _placed(lake, passing.head(limit))
