@@ -12,7 +12,7 @@ import pytest
 from lakehouse.engine.local import StageReport, plan_stage
 from lakehouse.engine.retry import Retry
 from lakehouse.engine.scan import partitions_of
-from lakehouse.query.search import Filters, search
+from lakehouse.query.search import Filters, Query, search
 from lakehouse.stages.recordings import recording_id
 from lakehouse.storage.local import LocalBucket
 from lakehouse.tables.partition import Partition
@@ -92,10 +92,10 @@ def test_rows_of_a_removed_object_are_kept_and_hidden(day: Site) -> None:
 
 
 def test_a_removed_object_is_not_found_by_words(day: Site) -> None:
-    found = search(day.lake, day.settings, "rex", Filters(), 10)
+    found = search(day.lake, day.settings, Query("rex"), Filters(), 10)
     day.remove(ROOMS)
     day.run()
-    fewer = search(day.lake, day.settings, "rex", Filters(), 10)
+    fewer = search(day.lake, day.settings, Query("rex"), Filters(), 10)
     assert found.height == 3
     assert fewer.get_column("key").unique().to_list() == [key_of(ATTIC)]
 

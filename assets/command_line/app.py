@@ -15,6 +15,7 @@ from assets.command_line import (
     read,
     retry,
     sample,
+    search,
 )
 from assets.command_line.console import err
 from lakehouse.errors import UserError
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, sample, plan, ingest, retry, listen, read, clip, maintain, doctor):
+for module in (demo, sample, plan, ingest, retry, listen, read, search, clip, maintain, doctor):
     module.register(app)
 
 

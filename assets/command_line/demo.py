@@ -11,8 +11,9 @@ import typer
 from assets.command_line.console import out
 from assets.command_line.ingest import run_ingest
 from assets.command_line.instance import dagster_configuration, program, ui_command
-from assets.command_line.read import Format, search, sql, status
+from assets.command_line.read import AnswerFormat, sql, status
 from assets.command_line.sample import make_sample
+from assets.command_line.search import search
 from lakehouse.errors import UserError
 from lakehouse.sample.footage import BUCKET_FOLDER, SampleOptions
 from lakehouse.settings import SETTINGS_VARIABLE
@@ -50,7 +51,7 @@ def demo(
         raise typer.Exit(1)
     status()
     out.print(f"\n$ lakehouse sql '{_QUERY}'", markup=False, highlight=False)
-    sql(_QUERY, Format.TABLE)
+    sql(_QUERY, AnswerFormat.TABLE)
     out.print(f"\n$ lakehouse search '{_SEARCH}' --limit 3", markup=False, highlight=False)
     search(_SEARCH, limit=3)
     out.print("\nAsk on:", style="bold")

@@ -1,23 +1,20 @@
-"""`lakehouse status`, `sql` and `search`: questions to the lake."""
+"""`lakehouse status` and `sql`: questions to the lake. Finding clips is `search`."""
 
-import json
-import math
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from assets.command_line.console import duration, out, print_table
-from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day
 from lakehouse.errors import UserError
-from lakehouse.query.hits import By
+from lakehouse.query.answers import save, write_csv, write_json
 from lakehouse.query.ledger import rejections
 from lakehouse.query.ledger import status as ledger_status
-from lakehouse.query.search import Filters
-from lakehouse.query.search import search as search_clips
-from lakehouse.query.sql import read_only
+from lakehouse.query.sql import Answer, answering, shown_rows
 from lakehouse.query.views import connect
-from lakehouse.settings import load_settings
+from lakehouse.settings import QuerySettings, load_settings
 from lakehouse.tables.lake import open_lake
 
 
@@ -28,6 +25,15 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class AnswerFormat(StrEnum):
+    """How the answer to SQL is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
 FormatOption = Annotated[Format, typer.Option("--format", help="For people, or one JSON array.")]
 
 
@@ -35,7 +41,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(status)
     app.command()(sql)
-    app.command()(search)
 
 
 def status() -> None:
@@ -72,59 +77,38 @@ def status() -> None:
 
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT statement in DuckDB's SQL.")],
-    format_: FormatOption = Format.TABLE,
+    format_: Annotated[
+        AnswerFormat, typer.Option("--format", help="For people, or for programs.")
+    ] = AnswerFormat.TABLE,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Write csv, json or parquet into this file.")
+    ] = None,
 ) -> None:
-    """Query the views: recordings, clips, frames, scores, verdicts, captions, embeddings, ledger,
-    runs (what each run did), and gone (recordings whose object was removed).
+    """Query the views: recordings, clips, frames, scores, verdicts, captions, embeddings,
+    frame_embeddings, ledger, runs (what each run did), and gone (recordings whose object was
+    removed).
 
     For instance: lakehouse sql "SELECT camera, count(*) FROM clips GROUP BY camera"
     """
     settings = load_settings()
-    with connect(open_lake(settings), settings) as connection:
-        names, rows = read_only(connection, query)
-    _print(names, rows, format_)
+    if format_ is AnswerFormat.PARQUET and out_ is None:
+        raise UserError("Parquet is not for a terminal; name a file with --out")
+    if format_ is AnswerFormat.TABLE and out_ is not None:
+        raise UserError("--out takes --format csv, json or parquet")
+    with (
+        connect(open_lake(settings), settings) as connection,
+        answering(connection, query, settings.query) as answer,
+    ):
+        if out_ is not None:
+            save(answer, format_.value, out_)
+        else:
+            _print(answer, format_, settings.query)
 
 
-def search(
-    text: Annotated[str, typer.Argument(help="Words, in English or Chinese.")],
-    by: Annotated[
-        By, typer.Option(help="The words of captions, their meaning, or what clips look like.")
-    ] = By.WORDS,
-    day: DayOption = None,
-    camera: CameraOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Clips at most.")] = 10,
-    format_: FormatOption = Format.TABLE,
-) -> None:
-    """Find clips by a text, best first; only clips that pass.
-
-    By words needs nothing. By meaning needs an embedder of captions (the extra `torch` brings one),
-    by looks one of clips that knows texts, such as SigLIP: see docs/models.md.
-    """
-    if not text.strip():
-        raise UserError("search for what? give some words, such as: lakehouse search corridor")
-    settings = load_settings()
-    filters = Filters(parse_day(day), parse_camera(camera))
-    found = search_clips(open_lake(settings), settings, text, filters, limit, by)
-    if format_ is Format.JSON:
-        _print(found.columns, found.rows(), format_)
-    elif found.is_empty():
-        out.print("nothing found", highlight=False)
-    for row in found.iter_rows(named=True) if format_ is Format.TABLE else ():
-        when = f"{duration(row['start_s'])} to {duration(row['end_s'])}"
-        lines = [f"{row['clip_id']}  {row['key']}, {when}, score {row['score']:.2f}"]
-        lines += [f"    {row['text']}"] if row["text"] else []
-        for line in lines:
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print(names: list[str], rows: list[tuple[object, ...]], format_: Format) -> None:
-    if format_ is Format.JSON:
-        objects = [dict(zip(names, map(_json_value, row), strict=True)) for row in rows]
-        typer.echo(json.dumps(objects, default=str, ensure_ascii=False))
+def _print(answer: Answer, format_: AnswerFormat, limits: QuerySettings) -> None:
+    if format_ is AnswerFormat.JSON:
+        write_json(answer, sys.stdout)
+    elif format_ is AnswerFormat.CSV:
+        write_csv(answer, sys.stdout)
     else:
-        print_table(names, rows)
-
-
-def _json_value(value: object) -> object:
-    """JSON has no word for what is not a number."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        print_table(answer.names, shown_rows(answer, limits))

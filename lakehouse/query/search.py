@@ -1,69 +1,141 @@
-"""Finding clips by a text: the best matches whose clips pass and lie in the bucket today.
+"""Finding clips: by words, by meaning, by looks, by an example, or simply the newest.
 
-How a text matches rows is `hits`.
+A question is `asked`, what may be found is `eligible`, what matches is `hits`, and how ways become
+one list is `ranking`. Whoever asks more than once keeps the lake open: `opened`.
 """
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lakehouse.query.asked import By, Filters, Query
-from lakehouse.query.hits import matching
-from lakehouse.query.scored import scored
-from lakehouse.query.verdicts import judge
+from lakehouse.query.eligible import Eligible
+from lakehouse.query.eligible import eligible as find_eligible
+from lakehouse.query.hits import ways
+from lakehouse.query.ranking import Ranked, best, folded, fused
+from lakehouse.query.resident import Lookups, positions
+from lakehouse.query.tables import embedding_tables
+from lakehouse.query.views import connect
 from lakehouse.settings import Settings
-from lakehouse.tables.lake import Lake, among
-from lakehouse.tables.schemas import CLIPS, RECORDINGS
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.schemas import CAPTIONS
 
-__all__ = ["By", "Filters", "Query", "search"]
+__all__ = ["By", "Filters", "Query", "search", "search_among"]
 
-_CAPTIONS_PER_CLIP = 8
-"""Rows looked at first for each clip wanted: variants of one clip's caption match together."""
+_LEAST_DEPTH = 60
+_DEPTH_PER_CLIP = 4
+_DEEPER = 4
+
+_WAY = pl.Struct({"way": pl.String, "rank": pl.Int64, "score": pl.Float64})
 
 
 def search(
+    lake: Lake, settings: Settings, query: Query, filters: Filters, limit: int
+) -> pl.DataFrame:
+    """The clips that match best among those of the filters, or the newest where nothing is asked;
+    `limit` is at least 1.
+
+    Columns: clip_id; score, the sum of 1 / (60 + rank) over the ways that matched, null without
+    any; ways, each with its rank and own score (BM25 by words, else a cosine); day, camera, key,
+    start_s, end_s; variant and text, of the caption that matched, else of the first captioner's;
+    duplicates, the ids of clips that look the same and came after it.
+
+    Raises UserError where the settings name no model for a way that is asked for, and for a filter
+    or an example that is none.
+    """
+    with connect(lake, settings) as connection:
+        eligible = find_eligible(connection, filters)
+    return search_among(lake, settings, query, eligible, limit, Lookups(lake))
+
+
+def search_among(
     lake: Lake,
     settings: Settings,
     query: Query,
-    filters: Filters,
+    eligible: Eligible,
     limit: int,
+    lookups: Lookups,
 ) -> pl.DataFrame:
-    """The clips that match best, and that pass today's verdict; `limit` is at least 1.
-
-    Columns: clip_id, score (higher is better: BM25 by words, else a cosine), day, camera, key,
-    start_s, end_s, variant, and text, the caption that matched. Words of Chinese and English are
-    found in captions of any language. Raises UserError where the settings name no model for it.
-    """
-    by = By(query.by[0]) if query.by else By.WORDS
-    matches = matching(lake, settings, query.text or "", by)
-    count = limit * _CAPTIONS_PER_CLIP
+    """The same among clips that are known already."""
+    if query.is_empty:
+        newest = eligible.clips.top_k(limit, by=["day", "start_time", "key", "start_s"])
+        newest = newest.sort(
+            ["day", "start_time", "key", "start_s"], descending=True, nulls_last=True
+        )
+        ranked = [Ranked(clip_id) for clip_id in newest.get_column("clip_id")]
+        return _shown(settings, ranked, eligible, lookups, is_ranked=False)
+    asked = ways(lake, settings, query, lookups)
+    depth = max(_LEAST_DEPTH, _DEPTH_PER_CLIP * limit)
     while True:
-        hits = matches(None, count)
-        passing = _passing(lake, settings, hits)
-        if passing.height >= limit or hits.height < count:
-            return _placed(lake, passing.head(limit))
-        count *= _CAPTIONS_PER_CLIP  # the best matches are of clips that no longer pass
+        found = [(way.by.value, best(lake, way, eligible, depth)) for way in asked]
+        clips = fused(found)
+        if query.fold:
+            clips = _without_duplicates(settings, lake, clips, eligible, lookups)
+        if len(clips) >= limit or all(hits.height < depth for _, hits in found):
+            return _shown(settings, clips[:limit], eligible, lookups, is_ranked=True)
+        depth *= _DEEPER  # the best are many times the same
 
 
-def _passing(lake: Lake, settings: Settings, hits: pl.DataFrame) -> pl.DataFrame:
-    """The best hit of each clip that passes and lies in the bucket today, best first; with the
-    object's key."""
-    scores = scored(lake, None, settings.scorers, among("clip_id", hits.get_column("clip_id")))
-    passing = (
-        judge(scores, settings.thresholds, settings.scorers).filter("passed").select("clip_id")
+def _without_duplicates(
+    settings: Settings, lake: Lake, clips: list[Ranked], eligible: Eligible, lookups: Lookups
+) -> list[Ranked]:
+    ids = pl.Series([clip.clip_id for clip in clips], dtype=pl.String)
+    known = eligible.clips[positions(eligible.clips.get_column("clip_id"), ids)]
+    frames = dict(known.select("clip_id", "frames").iter_rows())
+    vectors: dict[str, NDArray[np.float32]] = {}
+    for table in embedding_tables(settings).values():
+        if lake.exists(table):
+            rows = lookups.of(table).rows(ids, ["vector"])
+            columns = rows.get_column("clip_id"), rows.get_column("vector").to_numpy()
+            vectors = dict(zip(*columns, strict=True))
+            break
+    return folded(clips, vectors, frames, settings.query.same_above)
+
+
+def _shown(
+    settings: Settings,
+    clips: list[Ranked],
+    eligible: Eligible,
+    lookups: Lookups,
+    *,
+    is_ranked: bool,
+) -> pl.DataFrame:
+    """The clips with where and when they are, and a text about each."""
+    first = next(iter(settings.captioners), None)
+    told = pl.DataFrame(
+        {
+            "clip_id": [clip.clip_id for clip in clips],
+            "score": [clip.score if is_ranked else None for clip in clips],
+            "ways": [clip.ways for clip in clips],
+            "duplicates": [clip.duplicates for clip in clips],
+            "caption_id": [
+                clip.caption_id or (f"{clip.clip_id}:{first}" if first else None) for clip in clips
+            ],
+        },
+        schema={
+            "clip_id": pl.String,
+            "score": pl.Float64,
+            "ways": pl.List(_WAY),
+            "duplicates": pl.List(pl.String),
+            "caption_id": pl.String,
+        },
     )
-    there = f"{among('recording_id', hits.get_column('recording_id'))} AND gone_since IS NULL"
-    present = lake.read(RECORDINGS, None, ["recording_id", "etag", "key"], there)
+    texts = lookups.of(CAPTIONS).rows(told.get_column("caption_id"), ["variant", "text"])
+    at = positions(eligible.clips.get_column("clip_id"), told.get_column("clip_id"))
     return (
-        hits.sort("score", descending=True)
-        .join(present, on=["recording_id", "etag"], maintain_order="left")
-        .unique("clip_id", keep="first", maintain_order=True)
-        .join(passing, on="clip_id", maintain_order="left")
-    )
-
-
-def _placed(lake: Lake, hits: pl.DataFrame) -> pl.DataFrame:
-    """The hits with where and when their clips are."""
-    columns = ["clip_id", "etag", "day", "camera", "start_s", "end_s"]
-    clips = lake.read(CLIPS, None, columns, among("clip_id", hits.get_column("clip_id")))
-    return hits.join(clips, on=["clip_id", "etag"], maintain_order="left").select(
-        "clip_id", "score", "day", "camera", "key", "start_s", "end_s", "variant", "text"
+        told.join(eligible.clips[at], on="clip_id", maintain_order="left")
+        .join(texts, on="caption_id", how="left", maintain_order="left")
+        .select(
+            "clip_id",
+            "score",
+            "ways",
+            "day",
+            "camera",
+            "key",
+            "start_s",
+            "end_s",
+            "variant",
+            "text",
+            "duplicates",
+        )
     )

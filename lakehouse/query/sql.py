@@ -1,39 +1,111 @@
-"""Running somebody's SQL over the views: one statement that reads, and nothing else."""
+"""Running somebody's SQL over the views: one statement that reads, within its limits.
 
+What a statement may say is `sandbox`; the form in which an answer is written is `answers`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from lakehouse.errors import UserError
+from lakehouse.query.sandbox import VIEWS, check
+from lakehouse.settings import QuerySettings
 
-_READS = {
-    duckdb.StatementType.SELECT,
-    duckdb.StatementType.EXPLAIN,
-}
+_BATCH_ROWS = 10_000
+
+
+class Answer:
+    """What a query found: the names of its columns, and its rows, to be read once."""
+
+    def __init__(self, result: duckdb.DuckDBPyConnection) -> None:
+        self._result = result
+        self.names = [str(column[0]) for column in result.description or ()]
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """As Python's values."""
+        while batch := self._result.fetchmany(_BATCH_ROWS):
+            yield from batch
+
+    def batches(self) -> pa.RecordBatchReader:
+        """As Arrow's, without holding all of them."""
+        return self._result.to_arrow_reader(_BATCH_ROWS)
+
+
+@contextmanager
+def answering(
+    connection: duckdb.DuckDBPyConnection, query: str, limits: QuerySettings
+) -> Iterator[Answer]:
+    """The answer to one SELECT (or DESCRIBE, SHOW TABLES, SUMMARIZE, EXPLAIN), while it is read.
+
+    The connection is locked first: from then on it reaches no file, no network and no variable of
+    Python's. Raises UserError for SQL that DuckDB refuses, for what does more than read views, and
+    for an answer that takes more time or memory than the limits allow.
+    """
+    _lock(connection, limits)
+    stop = Timer(limits.timeout_s, connection.interrupt)
+    stop.daemon = True
+    stop.start()
+    try:
+        if check(connection, query):
+            query = "SELECT unnest(['" + "', '".join(sorted(VIEWS)) + "']) AS name"
+        yield Answer(connection.execute(query))
+    except duckdb.InterruptException as error:
+        raise UserError(
+            f"SQL: no answer within {limits.timeout_s:g} seconds; narrow it by day or camera, "
+            "or raise query.timeout_s"
+        ) from error
+    except duckdb.OutOfMemoryException as error:
+        raise UserError(
+            f"SQL: the answer needs more than {limits.memory_mb} MB; narrow it by day or camera, "
+            "or raise query.memory_mb"
+        ) from error
+    except duckdb.Error as error:
+        raise UserError(f"SQL: {_first_line(error)}") from error
+    finally:
+        stop.cancel()
 
 
 def read_only(
-    connection: duckdb.DuckDBPyConnection, query: str
+    connection: duckdb.DuckDBPyConnection, query: str, limits: QuerySettings | None = None
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of one SELECT (or DESCRIBE, SHOW, EXPLAIN) statement.
+    """Column names and rows of the answer; see `answering`. Raises UserError also for more rows
+    than may be shown."""
+    limits = limits or QuerySettings()
+    with answering(connection, query, limits) as answer:
+        return answer.names, shown_rows(answer, limits)
 
-    The connection is locked first: from then on it reaches no file and no network. Raises
-    UserError for SQL that DuckDB refuses, and for statements that change something.
-    """
-    if not connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-    try:
-        statements = connection.extract_statements(query)
-        if len(statements) != 1:
-            raise UserError(f"one SQL statement at a time; this is {len(statements)}")
-        if statements[0].type not in _READS:
-            raise UserError("the lake is read-only for SQL; write a SELECT")
-        result = connection.execute(statements[0])
-        names = [column[0] for column in result.description or ()]
-        return names, result.fetchall()
-    except duckdb.Error as error:
-        raise UserError(f"SQL: {_first_line(error)}") from error
+
+def shown_rows(answer: Answer, limits: QuerySettings) -> list[tuple[Any, ...]]:
+    """All rows of the answer. Raises UserError for more than may be shown."""
+    rows = []
+    for row in answer.rows():
+        rows.append(row)
+        if len(rows) > limits.answer_rows:
+            raise UserError(
+                f"the answer has more than {limits.answer_rows} rows; add a LIMIT, or write it "
+                "into a file with --out"
+            )
+    return rows
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, limits: QuerySettings) -> None:
+    if connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
+        return
+    for setting in (
+        f"memory_limit = '{limits.memory_mb}MB'",
+        "temp_directory = ''",  # or a large query would fill the disk
+        "python_enable_replacements = false",
+        "python_scan_all_frames = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
 
 
 def _first_line(error: duckdb.Error) -> str:

@@ -26,7 +26,7 @@ from lakehouse.tables.schemas import Table
 
 _HIDDEN = {
     "recordings": ("first_packet_hash", "gone_since"),
-    "clips": ("samples", "frames_hash", "packets_hash"),
+    "clips": ("samples", "packets_hash"),
     "frames": ("jpeg",),
     "captions": ("frame_hashes",),
 }

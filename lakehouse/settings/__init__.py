@@ -19,6 +19,7 @@ from lakehouse.settings.models import (
     VllmCaptioner,
     VllmJudge,
 )
+from lakehouse.settings.queries import QuerySettings
 from lakehouse.settings.whole import (
     DEFAULT_SETTINGS_FILE,
     MINILM_PACKAGE,
@@ -53,6 +54,7 @@ __all__ = [
     "OpenAICaptioner",
     "OpenAIJudge",
     "Profile",
+    "QuerySettings",
     "S3Settings",
     "ScorerSettings",
     "SentenceEmbedder",

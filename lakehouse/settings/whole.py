@@ -32,6 +32,7 @@ from lakehouse.settings.models import (
     ScorerSettings,
     SentenceEmbedder,
 )
+from lakehouse.settings.queries import QuerySettings
 
 SETTINGS_VARIABLE = "LAKEHOUSE_SETTINGS"
 DEFAULT_SETTINGS_FILE = "lakehouse.toml"
@@ -197,6 +198,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
     events: EventSettings = EventSettings()
+    query: QuerySettings = QuerySettings()
     clips: ClipSettings = ClipSettings()
     thresholds: Thresholds = Thresholds()
     captioners: dict[VariantName, CaptionerSettings] = {

@@ -10,8 +10,7 @@ import pytest
 
 from lakehouse.errors import UserError
 from lakehouse.models.embedders.registry import load_joint
-from lakehouse.query.hits import By
-from lakehouse.query.search import Filters, search
+from lakehouse.query.search import By, Filters, Query, search
 from lakehouse.settings import TransformersEmbedder
 from lakehouse.tables.schemas import CAPTIONS, embeddings
 from tests.chat_server import Request, chat_server, inspects
@@ -61,16 +60,26 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return lake
 
 
+def ask(site: Site, text: str, limit: int, by: By) -> pl.DataFrame:
+    """The best clips of one way; the films' shots look the same, and none is folded."""
+    query = Query(text, by=(by,), fold=False)
+    return search(site.lake, site.settings, query, Filters(), limit)
+
+
+def own_scores(found: pl.DataFrame) -> pl.Series:
+    return found["ways"].list.first().struct.field("score")
+
+
 @pytest.mark.parametrize(("text", "right"), ASKED.items())
 def test_a_caption_is_found_by_what_it_means(told: Site, text: str, right: int) -> None:
-    found = search(told.lake, told.settings, text, Filters(), 3, By.MEANING)
+    found = ask(told, text, 3, By.MEANING)
     assert found.get_column("text").to_list()[0] == TEXTS[right]
     captions = {row["clip_id"]: row["text"] for row in told.rows(CAPTIONS)}
     assert captions[found.get_column("clip_id").to_list()[0]] == TEXTS[right]
 
 
 def test_scores_are_cosines_and_fall(told: Site) -> None:
-    scores = search(told.lake, told.settings, TEXTS[3], Filters(), 8, By.MEANING)["score"]
+    scores = own_scores(ask(told, TEXTS[3], 8, By.MEANING))
     assert scores[0] == pytest.approx(1, abs=1e-4)
     assert scores.is_sorted(descending=True)
     assert len(scores) == len(TEXTS)
@@ -84,7 +93,7 @@ def test_a_changed_caption_changes_its_vector_and_no_other(told: Site, tmp_path:
     lake.lake.dataset(CAPTIONS).update({"text": "'A tree.'"}, where=f"caption_id = '{changed}'")
     stages = [stage for stage in lake.stages() if stage.name == "caption_embeddings:minilm"]
     assert lake.run(stages=stages)["caption_embeddings:minilm"].plan.stale == (changed,)
-    found = search(lake.lake, lake.settings, "a plant with leaves", Filters(), 1, By.MEANING)
+    found = ask(lake, "a plant with leaves", 1, By.MEANING)
     assert found.get_column("text").to_list() == ["A tree."]
 
 
@@ -105,13 +114,13 @@ def test_looks_are_found_by_a_text_in_the_order_of_their_cosines(
     (query,) = joint.embed_texts(["a red valve"])
     rows = pl.DataFrame(lake.rows(embeddings("siglip", len(query))))
     cosines = np.array(rows["vector"].to_list()) @ query
-    found = search(lake.lake, lake.settings, "a red valve", Filters(), 8, By.LOOKS)
-    assert found["score"].to_list() == pytest.approx(sorted(cosines, reverse=True), abs=1e-5)
+    found = ask(lake, "a red valve", 8, By.LOOKS)
+    assert own_scores(found).to_list() == pytest.approx(sorted(cosines, reverse=True), abs=1e-5)
 
 
 def test_without_a_model_for_it_the_remedy_is_told(told: Site) -> None:
     with pytest.raises(UserError, match="SigLIP"):
-        search(told.lake, told.settings, "valve", Filters(), 1, By.LOOKS)
+        ask(told, "valve", 1, By.LOOKS)
     bare = told.changed(caption_embedders={})
     with pytest.raises(UserError, match="the extra `torch`"):
-        search(bare.lake, bare.settings, "valve", Filters(), 1, By.MEANING)
+        ask(bare, "valve", 1, By.MEANING)

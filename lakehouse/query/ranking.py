@@ -1,0 +1,118 @@
+"""From rows that match to one list of clips: the best eligible ones of each way, fused, and clips
+that look the same folded into one.
+
+What matches is `hits`, which clips are eligible is `eligible`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lakehouse.query.eligible import Eligible
+from lakehouse.query.hits import Way
+from lakehouse.tables.lake import Lake
+
+RANK_OFFSET = 60
+"""Of reciprocal rank fusion, as in Cormack, Clarke and Buettcher (SIGIR 2009)."""
+
+_ROWS_PER_CLIP = 3  # looked at first: variants of a clip's caption match together
+_GROWTH = 8
+_FEW = 2000  # eligible clips: Lance is given their ids
+_MANY = 50_000  # beyond, a list of ids costs more than looking at more rows
+_ROWS_MOST = 8192  # looked at before the ids are given
+
+
+@dataclass
+class Ranked:
+    """A clip among the hits: where each way ranks it, and its caption that matched."""
+
+    clip_id: str
+    score: float = 0.0
+    ways: list[dict[str, object]] = field(default_factory=list)
+    caption_id: str | None = None
+    duplicates: list[str] = field(default_factory=list)
+
+
+def best(lake: Lake, way: Way, eligible: Eligible, depth: int) -> pl.DataFrame:
+    """The best hit of each of the `depth` best eligible clips, best first: the same as if nothing
+    but eligible clips were searched."""
+    if eligible.clips.is_empty():
+        return way.find("false", 1, True).clear()
+    count = depth * _ROWS_PER_CLIP
+    while eligible.clips.height > _FEW:
+        hits = way.find(eligible.predicate, count, False)
+        found = _clips_of(eligible.among(hits))
+        if found.height >= depth:
+            return found.head(depth)
+        if hits.height < count and hits.height >= _rows(lake, way, eligible.predicate):
+            return found
+        if hits.height < count or (count > _ROWS_MOST and eligible.clips.height <= _MANY):
+            break
+        count *= _GROWTH
+    few = eligible.clips.height <= _MANY
+    where = eligible.by_ids if few else eligible.predicate
+    while True:  # variants of one clip may crowd out others
+        hits = way.find(where, count, True)
+        found = _clips_of(eligible.among(hits))
+        if found.height >= depth or hits.height < count:
+            return found.head(depth)
+        count *= _GROWTH
+
+
+def _rows(lake: Lake, way: Way, predicate: str | None) -> int:
+    """By words only some rows match at all, and all of them were found."""
+    if way.by == "words":
+        return 0
+    return int(lake.dataset(way.table).count_rows(predicate))
+
+
+def _clips_of(hits: pl.DataFrame) -> pl.DataFrame:
+    ordered = hits.sort(["score", "clip_id", "caption_id"], descending=[True, False, False])
+    return ordered.unique("clip_id", keep="first", maintain_order=True)
+
+
+def fused(found: Sequence[tuple[str, pl.DataFrame]]) -> list[Ranked]:
+    """The clips of several ways, best first, by the sum of 1 / (60 + rank)."""
+    clips: dict[str, Ranked] = {}
+    for way, hits in found:
+        rows = hits.select("clip_id", "caption_id", "score").iter_rows()
+        for rank, (clip_id, caption_id, score) in enumerate(rows, start=1):
+            clip = clips.setdefault(clip_id, Ranked(clip_id))
+            clip.score += 1 / (RANK_OFFSET + rank)
+            clip.ways.append({"way": way, "rank": rank, "score": score})
+            clip.caption_id = clip.caption_id or caption_id
+    return sorted(clips.values(), key=lambda clip: (-clip.score, clip.clip_id))
+
+
+def folded(
+    clips: Sequence[Ranked],
+    vectors: dict[str, NDArray[np.float32]],
+    frames: dict[str, int],
+    same_above: float,
+) -> list[Ranked]:
+    """The clips without those that look the same as a better one, which names them: whose frames
+    are equal, or whose vector has a cosine above `same_above` to its."""
+    kept: list[Ranked] = []
+    kept_vectors: list[NDArray[np.float32]] = []
+    owners: list[Ranked] = []
+    by_frames: dict[int, Ranked] = {}
+    for clip in clips:
+        same = by_frames.get(frames[clip.clip_id]) if clip.clip_id in frames else None
+        vector = vectors.get(clip.clip_id)
+        if same is None and vector is not None and kept_vectors:
+            cosines = np.stack(kept_vectors) @ vector
+            nearest = int(np.argmax(cosines))
+            same = owners[nearest] if cosines[nearest] > same_above else None
+        if same is not None:
+            same.duplicates.append(clip.clip_id)
+            continue
+        kept.append(clip)
+        if clip.clip_id in frames:
+            by_frames[frames[clip.clip_id]] = clip
+        if vector is not None:
+            kept_vectors.append(vector)
+            owners.append(clip)
+    return kept

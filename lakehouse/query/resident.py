@@ -1,0 +1,99 @@
+"""A lake whose tables stay open: for whoever asks many questions, such as a server.
+
+Opening a table costs more than most questions. Here each is opened once; a newer version of it is
+noticed by one look at the store, and opened with the caches of the one before.
+"""
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import lance
+import numpy as np
+import polars as pl
+
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.patience import patiently
+from lakehouse.tables.schemas import Table
+
+
+@dataclass(frozen=True)
+class ResidentLake(Lake):
+    """A `Lake` that keeps what it opened. May be used by several threads."""
+
+    _opened: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def dataset(self, table: Table) -> Any:
+        """See `Lake.dataset`: always the latest version, opened again only if it is another."""
+        known = self._opened.get(table.name)
+        if known is None:
+            newest = super().dataset(table)
+        else:
+            try:
+                if known.latest_version == known.version:
+                    return known
+                newest = patiently(
+                    lambda: lance.dataset(
+                        self.uri(table),
+                        storage_options=self.storage_options or None,
+                        session=known.session(),
+                    )
+                )
+            except (OSError, ValueError):  # such as a table that was removed: say so in its words
+                newest = super().dataset(table)
+        self._opened[table.name] = newest
+        return newest
+
+
+def resident(lake: Lake) -> ResidentLake:
+    """The same lake, its tables kept open."""
+    if isinstance(lake, ResidentLake):
+        return lake
+    return ResidentLake(lake.url, lake.storage_options, lake.s3)
+
+
+class Lookup:
+    """Rows of one version of a table by their keys, without an index: where each key lies is kept
+    in memory, some 50 bytes a row."""
+
+    def __init__(self, dataset: Any, key: str) -> None:
+        self.version = dataset.version
+        self._dataset, self._key = dataset, key
+        found = pl.DataFrame(dataset.to_table(columns=[key])).get_column(key)
+        self._positions = found.arg_sort()
+        self._keys = found.gather(self._positions)
+
+    def rows(self, keys: pl.Series, columns: list[str]) -> pl.DataFrame:
+        """The rows that there are, with their keys, in any order."""
+        at = positions(self._keys, keys.drop_nulls().unique())
+        wanted = [self._key, *columns]
+        if not len(at):
+            schema = pl.DataFrame(self._dataset.schema.empty_table()).schema
+            return pl.DataFrame(schema={name: schema[name] for name in wanted})
+        taken = self._dataset.take(self._positions.gather(at).to_list(), columns=wanted)
+        return pl.DataFrame(taken)
+
+
+class Lookups:
+    """The latest lookup of each table. May be used by several threads."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake, self._made, self._making = lake, dict[str, Lookup](), Lock()
+
+    def of(self, table: Table) -> Lookup:
+        """By the table's key; made again where the table has a newer version."""
+        dataset = self._lake.dataset(table)
+        with self._making:
+            made = self._made.get(table.name)
+            if made is None or made.version != dataset.version:
+                made = self._made[table.name] = Lookup(dataset, table.key)
+            return made
+
+
+def positions(keys: pl.Series, wanted: pl.Series) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Where those of `wanted` stand that are among the sorted `keys`."""
+    if not len(keys) or not len(wanted):
+        return np.empty(0, np.int64)
+    at = keys.search_sorted(wanted).to_numpy().astype(np.int64)
+    at = np.minimum(at, len(keys) - 1)
+    return at[(keys.gather(at) == wanted).to_numpy()]
