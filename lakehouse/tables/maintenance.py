@@ -21,6 +21,7 @@ from lance.optimize import Compaction
 
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import Table
+from lakehouse.tables.vector_index import index_vectors
 
 FRAGMENT_BYTES = 512 * 1024**2
 """Small fragments are merged up to about this size, and those of half of it left alone: it bounds
@@ -84,6 +85,7 @@ def maintain(lake: Lake, table: Table, keep_versions: timedelta) -> MaintenanceR
     steps: tuple[_Step, ...] = (
         partial(_refresh_indices, lake, table, tally),
         partial(_compact, lake, table),
+        partial(_index_vectors, lake, table, tally),
         partial(_refresh_indices, lake, table, tally),  # compaction took its rows out of zones
         partial(_remove_versions, lake, table, tally, keep_versions),
     )
@@ -152,6 +154,12 @@ def _refresh_indices(lake: Lake, table: Table, tally: _Tally) -> list[str]:
     if stale:
         dataset.optimize.optimize_indices(index_names=stale, num_indices_to_merge=_DELTAS_MERGED)
         tally.indices.update(stale)
+    return []
+
+
+def _index_vectors(lake: Lake, table: Table, tally: _Tally) -> list[str]:
+    made = index_vectors(lake.dataset(table))
+    tally.indices.update([made] if made else [])
     return []
 
 
