@@ -11,10 +11,11 @@ from datetime import time
 import duckdb
 import polars as pl
 
-from lakehouse.errors import UserError
 from lakehouse.query.asked import Filters
 from lakehouse.query.resident import positions
 from lakehouse.query.sandbox import check
+from lakehouse.query.sql import bounded
+from lakehouse.settings import QuerySettings
 from lakehouse.tables.lake import among
 
 _JOINED = ("clips", "recordings", "scores", "verdicts")
@@ -46,21 +47,18 @@ class Eligible:
         return hits.join(there, on=["clip_id", "etag"], how="semi", maintain_order="left")
 
 
-def eligible(connection: duckdb.DuckDBPyConnection, filters: Filters) -> Eligible:
+def eligible(
+    connection: duckdb.DuckDBPyConnection, filters: Filters, limits: QuerySettings
+) -> Eligible:
     """The clips of these filters, over the views of the connection.
 
-    Raises UserError for a condition that isn't one, or that reads more than views.
+    Raises UserError for a condition that isn't one, that reads more than views, or takes too long.
     """
     query = eligible_sql(connection, filters)
-    if filters.where:
-        check(connection, query)
-    try:
+    with bounded(connection, limits):
+        if filters.where:
+            check(connection, query)
         clips = connection.sql(query).pl()
-    except duckdb.Error as error:
-        if not filters.where:
-            raise
-        first = str(error).splitlines()[0]
-        raise UserError(f"the condition {filters.where} can't be asked: {first}") from error
     return Eligible(clips.sort("clip_id"), partition_predicate(filters))
 
 

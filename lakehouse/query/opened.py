@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from lakehouse.errors import UserError
 from lakehouse.query.asked import Filters, Query
-from lakehouse.query.eligible import Eligible, eligible
+from lakehouse.query.eligible import Eligible
+from lakehouse.query.eligible import eligible as find_eligible
 from lakehouse.query.resident import Lookups, resident
 from lakehouse.query.sandbox import VIEWS
 from lakehouse.query.search import search_among
@@ -115,7 +116,7 @@ class Opened:
     ) -> pl.DataFrame:
         """See `query.search.search`. The clips of recent filters are kept until a table changes."""
         asked = Query(text=query) if isinstance(query, str) else query
-        among = self._eligible_of(filters or Filters())
+        among = self.eligible(filters or Filters())
         return search_among(self.lake, self.settings, asked, among, limit, self._lookups)
 
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -125,15 +126,18 @@ class Opened:
             if self._connection is None or versions != self._versions:
                 # The one before isn't closed: somebody may still read a relation of it.
                 self._connection = connect(self.lake, self.settings)
+                memory_mb = self.settings.query.memory_mb
+                self._connection.execute(f"SET memory_limit = '{memory_mb}MB'")
                 self._versions = versions
                 self._eligible.clear()
             return self._connection
 
-    def _eligible_of(self, filters: Filters) -> Eligible:
+    def eligible(self, filters: Filters) -> Eligible:
+        """The clips of these filters, kept for as long as no table changes."""
         with self._lock:
             connection = self.connection()
             if filters not in self._eligible:
-                self._eligible[filters] = eligible(connection, filters)
+                self._eligible[filters] = find_eligible(connection, filters, self.settings.query)
                 if len(self._eligible) > _FILTERS_KEPT:
                     self._eligible.popitem(last=False)
             self._eligible.move_to_end(filters)

@@ -44,7 +44,7 @@ def search(
     or an example that is none.
     """
     with connect(lake, settings) as connection:
-        eligible = find_eligible(connection, filters)
+        eligible = find_eligible(connection, filters, settings.query)
     return search_among(lake, settings, query, eligible, limit, Lookups(lake))
 
 

@@ -46,13 +46,21 @@ def answering(
     for an answer that takes more time or memory than the limits allow.
     """
     _lock(connection, limits)
+    with bounded(connection, limits):
+        if check(connection, query):
+            query = "SELECT unnest(['" + "', '".join(sorted(VIEWS)) + "']) AS name"
+        yield Answer(connection.execute(query))
+
+
+@contextmanager
+def bounded(connection: duckdb.DuckDBPyConnection, limits: QuerySettings) -> Iterator[None]:
+    """Stops what the connection does when its time is over. Raises UserError then, and for all that
+    DuckDB refuses."""
     stop = Timer(limits.timeout_s, connection.interrupt)
     stop.daemon = True
     stop.start()
     try:
-        if check(connection, query):
-            query = "SELECT unnest(['" + "', '".join(sorted(VIEWS)) + "']) AS name"
-        yield Answer(connection.execute(query))
+        yield
     except duckdb.InterruptException as error:
         raise UserError(
             f"SQL: no answer within {limits.timeout_s:g} seconds; narrow it by day or camera, "
