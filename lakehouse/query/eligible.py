@@ -21,6 +21,19 @@ from lakehouse.tables.lake import among
 _JOINED = ("clips", "recordings", "scores", "verdicts")
 _SHOWN = "clip_id, etag, day, camera, key, start_s, end_s, start_time, hash(frames_hash) AS frames"
 
+_PLAIN = (
+    "clips.clip_id",
+    "clips.etag",
+    "clips.day",
+    "clips.camera",
+    "clips.start_s",
+    "clips.end_s",
+    "clips.frames_hash",
+    "recordings.key",
+    "recordings.robot",
+    "recordings.start_time",
+)
+
 
 @dataclass(frozen=True)
 class Eligible:
@@ -72,7 +85,10 @@ def eligible_sql(connection: duckdb.DuckDBPyConnection, filters: Filters) -> str
     for view in ("scores", "verdicts"):
         if view in needed:
             joins += f" LEFT JOIN (SELECT * FROM {view}{narrowed}) {view} USING (clip_id)"
-    columns = ", ".join(_columns(connection, needed))
+    # Of all columns only a condition may use any.
+    columns = ", ".join(_columns(connection, needed) if filters.where else _PLAIN)
+    if "verdicts" in needed and not filters.where:
+        columns += ", verdicts.passed"
     # The line ends after the condition, so that a comment at its end hides nothing of ours.
     conditions = "\n AND ".join(f"({condition}\n)" for condition in _conditions(filters))
     return f"SELECT {_SHOWN} FROM (SELECT {columns} FROM {joins}) WHERE {conditions or 'true'}"

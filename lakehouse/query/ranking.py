@@ -18,7 +18,7 @@ from lakehouse.tables.lake import Lake
 RANK_OFFSET = 60
 """Of reciprocal rank fusion, as in Cormack, Clarke and Buettcher (SIGIR 2009)."""
 
-_ROWS_PER_CLIP = 3  # looked at first: variants of a clip's caption match together
+_ROWS_PER_CLIP = 2  # looked at first: some clips don't pass, or are told of by several captions
 _GROWTH = 8
 _FEW = 2000  # eligible clips: Lance is given their ids
 _MANY = 50_000  # beyond, a list of ids costs more than looking at more rows
@@ -95,24 +95,28 @@ def folded(
 ) -> list[Ranked]:
     """The clips without those that look the same as a better one, which names them: whose frames
     are equal, or whose vector has a cosine above `same_above` to its."""
+    known = [vectors[clip.clip_id] for clip in clips if clip.clip_id in vectors]
+    rows = iter(range(len(known)))
+    row_of = {clip.clip_id: next(rows) for clip in clips if clip.clip_id in vectors}
+    cosines = np.stack(known) @ np.stack(known).T if known else np.empty((0, 0), np.float32)
     kept: list[Ranked] = []
-    kept_vectors: list[NDArray[np.float32]] = []
     owners: list[Ranked] = []
+    kept_rows: list[int] = []
     by_frames: dict[int, Ranked] = {}
     for clip in clips:
         same = by_frames.get(frames[clip.clip_id]) if clip.clip_id in frames else None
-        vector = vectors.get(clip.clip_id)
-        if same is None and vector is not None and kept_vectors:
-            cosines = np.stack(kept_vectors) @ vector
-            nearest = int(np.argmax(cosines))
-            same = owners[nearest] if cosines[nearest] > same_above else None
+        row = row_of.get(clip.clip_id)
+        if same is None and row is not None and kept_rows:
+            beside = cosines[row, kept_rows]
+            nearest = int(np.argmax(beside))
+            same = owners[nearest] if beside[nearest] > same_above else None
         if same is not None:
             same.duplicates.append(clip.clip_id)
             continue
         kept.append(clip)
         if clip.clip_id in frames:
             by_frames[frames[clip.clip_id]] = clip
-        if vector is not None:
-            kept_vectors.append(vector)
+        if row is not None:
+            kept_rows.append(row)
             owners.append(clip)
     return kept
