@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def _answer_naively(name: str, frames: list[pl.DataFrame], question: Query) -> N
 
 
 def _timed(ask: Callable[[int], object], times: int) -> dict[str, float]:
-    taken = [1000 * _seconds(lambda number=number: ask(number)) for number in range(times)]
+    taken = [1000 * _seconds(partial(ask, number)) for number in range(times)]
     warm = taken[min(_WARM_UP, times // 2) :]
     p50, p95 = np.quantile(warm, [0.5, 0.95])
     return {"p50_ms": round(float(p50), 1), "p95_ms": round(float(p95), 1), "of": len(warm)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import polars as pl
 import pytest
 
 from tests.lakes import film
@@ -110,6 +111,22 @@ class TestALake:
         assert rows[0]["day"] == "2026-01-02"
         assert "not a video" in str(rows[0]["error"])
 
+    def test_sql_writes_csv(self, run: Run) -> None:
+        out = run("sql", "SELECT day, camera FROM recordings ORDER BY key", "--format", "csv").out
+        assert out.splitlines()[:2] == ["day,camera", "2026-01-02,rex-front"]
+
+    def test_sql_writes_parquet_into_a_file(self, run: Run, folder: Path) -> None:
+        query = "SELECT clip_id, vector FROM embeddings"
+        assert run("sql", query, "--format", "parquet", "--out", "vectors.parquet").code == 0
+        assert pl.read_parquet(folder / "vectors.parquet").columns == ["clip_id", "vector"]
+
+    def test_search_takes_filters_and_an_example(self, run: Run) -> None:
+        found = run("search", "--camera", "rex-front", "--verdict", "any", "--format", "json").json
+        example = str(next(row["clip_id"] for row in found))
+        like = run("search", "--like", example, "--where", "start_s = 0", "--format", "json").json
+        assert {row["start_s"] for row in like} == {0.0}
+        assert example not in {row["clip_id"] for row in like}
+
     def test_status_shows_where_seconds_went(self, run: Run) -> None:
         shown = run("status").out
         assert "rex-front" in shown
@@ -144,6 +161,8 @@ class TestALake:
     [
         (["ingest", "--day", "2026-02-30"], {}, "2026-02-30"),
         (["ingest", "--camera", "a|b"], {}, "'|'"),
+        (["search", "--from-time", "dusk"], {}, "dusk"),
+        (["search", "--image", "no.jpg"], {}, "no.jpg"),
         (["ingest"], {"LAKEHOUSE_BUCKET": "no/such/folder"}, "no/such/folder"),
         (["ingest"], {"LAKEHOUSE_KEY_PATTERN": "{robot}/{lens}"}, "{robot}/{lens}"),
         (["ingest"], {"LAKEHOUSE_NONSENSE": "1"}, "LAKEHOUSE_NONSENSE"),
