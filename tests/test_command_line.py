@@ -149,6 +149,20 @@ class TestALake:
         with av.open(str(folder / "out.mp4")) as clip:
             assert sum(1 for _ in clip.decode(video=0)) == 20
 
+    def test_export_writes_what_a_search_finds(self, run: Run, folder: Path) -> None:
+        answer = run("export", "found", "--search", "motion", "--camera", "rex-front")
+        assert answer.code == 0
+        assert "2 clips written" in answer.out
+        assert len(list((folder / "found").glob("rex-front_2026-01-02_*.mp4"))) == 2
+
+    def test_export_of_a_failed_clip_is_exit_code_1_and_the_others_are_there(
+        self, run: Run, folder: Path
+    ) -> None:
+        answer = run("export", "all", "--sql", "SELECT clip_id FROM clips")
+        assert answer.code == 1
+        assert "not a video" in answer.err
+        assert len(list((folder / "all").glob("*.mp4"))) == 4
+
     def test_doctor_finds_nothing_wrong(self, run: Run) -> None:
         report = run("doctor")
         assert report.code == 0
@@ -174,6 +188,11 @@ class TestALake:
         (["sql", "SELEC 1"], {}, "SELEC"),
         (["sql", "DROP VIEW clips"], {}, "read-only"),
         (["clip", "no-such-clip", "x.mp4"], {}, "no-such-clip"),
+        (["export", "x"], {}, "--search"),
+        (["export", "x", "an-id", "--sql", "SELECT 1"], {}, "which clips"),
+        (["export", "x", "--sql", "SELECT key FROM recordings"], {}, "clip_id"),
+        (["export", "x", "--search", "xylophone"], {}, "no clip is selected"),
+        (["export", "x", "an-id", "--day", "2026-01-02"], {}, "--day"),
         (["sample", "x", "--size", "big"], {}, "--size big"),
         (
             ["ingest"],

@@ -8,6 +8,7 @@ from assets.command_line import (
     clip,
     demo,
     doctor,
+    export,
     ingest,
     listen,
     maintain,
@@ -32,7 +33,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, sample, plan, ingest, retry, listen, read, search, clip, maintain, doctor):
+for module in (
+    demo,
+    sample,
+    plan,
+    ingest,
+    retry,
+    listen,
+    read,
+    search,
+    clip,
+    export,
+    maintain,
+    doctor,
+):
     module.register(app)
 
 

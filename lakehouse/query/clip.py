@@ -1,6 +1,6 @@
 """One clip as an MP4: from its id to the bytes, read from the bucket on demand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +21,17 @@ def export_clip(lake: Lake, bucket: Bucket, clip_id: str, target: Path) -> CutRe
     or replaced since, and a target that can't be written.
     """
     clip = _clip(lake, clip_id)
-    recording = _recording(lake, clip["recording_id"])
+    return cut(bucket, clip_id, clip, _recording(lake, clip["recording_id"]), target)
+
+
+def cut(
+    bucket: Bucket,
+    clip_id: str,
+    clip: Mapping[str, Any],
+    recording: Mapping[str, Any],
+    target: Path,
+) -> CutReport:
+    """The same for rows of `clips` and `recordings` that have been read already."""
     if clip["status"] == "failed":
         raise UserError(f"clip {clip_id} holds no frames: {clip['error']}")
     key = recording["key"]
@@ -42,15 +52,23 @@ def export_clip(lake: Lake, bucket: Bucket, clip_id: str, target: Path) -> CutRe
         )
 
 
+def is_clip_id(text: str) -> bool:
+    """Whether a clip could have this id: only then may it be part of a filter or a file's name."""
+    return bool(text) and _ID_CHARACTERS.issuperset(text)
+
+
 def _clip(lake: Lake, clip_id: str) -> dict[str, Any]:
     columns = ["recording_id", "etag", "start_pts", "end_pts", "status", "error"]
-    known = _ID_CHARACTERS.issuperset(clip_id)
+    known = is_clip_id(clip_id)
     rows = lake.read(CLIPS, None, columns, f"clip_id = '{clip_id}'") if known else None
     if rows is None or rows.is_empty():
-        raise UserError(
-            f'there is no clip {clip_id}; `lakehouse sql "SELECT clip_id FROM clips"` lists them'
-        )
+        raise UserError(no_clip(clip_id))
     return rows.row(0, named=True)
+
+
+def no_clip(clip_id: str) -> str:
+    """What is said of an id that no clip has."""
+    return f'there is no clip {clip_id}; `lakehouse sql "SELECT clip_id FROM clips"` lists them'
 
 
 def _recording(lake: Lake, recording_id: str) -> dict[str, Any]:
