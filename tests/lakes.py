@@ -31,7 +31,7 @@ from lakehouse.storage.bucket import Bucket
 from lakehouse.storage.local import LocalBucket
 from lakehouse.tables.lake import Lake, open_lake
 from lakehouse.tables.partition import Partition
-from lakehouse.tables.schemas import FRAMES, RUNS, Table
+from lakehouse.tables.schemas import DAILY_REPORTS, FRAMES, RUNS, Table
 
 PARTITION = Partition(date(2026, 1, 2), "rex-front")
 FRAME_RATE = 10
@@ -182,7 +182,8 @@ class Site:
 
     def tables(self) -> list[Table]:
         """The tables of what was made of footage."""
-        return [table for table in all_tables(self.settings) if table is not RUNS]
+        of_runs_and_days = (RUNS, DAILY_REPORTS)
+        return [table for table in all_tables(self.settings) if table not in of_runs_and_days]
 
     def row_versions(self, table: Table) -> dict[str, int]:
         """For each key, the version of the table in which its row was last written."""

@@ -1,6 +1,7 @@
-"""A small picture of a partition: one frame for each of some of its clips, with its time."""
+"""A small picture of a partition or a day: a frame for each of some of its clips, with its time."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ _COLUMNS, _ROWS = 4, 2
 _TILE_WIDTH, _TILE_HEIGHT = 160, 90
 _LEGEND_HEIGHT = 14
 _JPEG_QUALITY = 70
+_NAME_CHARACTERS = 16
 
 
 def contact_sheet(lake: Lake, partition: Partition) -> bytes | None:
@@ -24,21 +26,39 @@ def contact_sheet(lake: Lake, partition: Partition) -> bytes | None:
     The clips are spread over the partition, and each shows its middle frame with the time since
     its recording's start.
     """
+    pictures = _pictures(lake, partition, _COLUMNS * _ROWS)
+    if not pictures:
+        return None
+    return sheet([(jpeg, _clock(time_s)) for jpeg, time_s in pictures])
+
+
+def day_sheet(lake: Lake, day: date, cameras: Sequence[str]) -> bytes | None:
+    """The same of a day: as many clips of each camera as there is room for, with its name."""
+    shown = cameras[: _COLUMNS * _ROWS]
+    pictures = [
+        (jpeg, f"{camera[:_NAME_CHARACTERS]} {_clock(time_s)}")
+        for camera in shown
+        for jpeg, time_s in _pictures(lake, Partition(day, camera), _COLUMNS * _ROWS // len(shown))
+    ]
+    return sheet(pictures) if pictures else None
+
+
+def _pictures(lake: Lake, partition: Partition, count: int) -> list[tuple[bytes, float]]:
+    """Some middle frames of clips that are spread over the partition, with their times."""
     frames = _of_present_clips(lake, partition)
     if frames.is_empty():
-        return None
+        return []
     middles = [
         clip.row(clip.height // 2, named=True)
         for clip in frames.sort("frame_id").partition_by("clip_id", maintain_order=True)
     ]
-    spread = _spread(middles, _COLUMNS * _ROWS)
+    spread = _spread(middles, count)
     of_spread = among("frame_id", (frame["frame_id"] for frame in spread))
     jpegs = lake.read(FRAMES, partition, ["frame_id", "jpeg"], of_spread)
     by_id = dict(jpegs.iter_rows())
-    shown = [frame for frame in spread if frame["frame_id"] in by_id]  # none was replaced meanwhile
-    if not shown:
-        return None
-    return sheet([(by_id[frame["frame_id"]], _clock(frame["time_s"])) for frame in shown])
+    # None that was replaced meanwhile.
+    there = [frame for frame in spread if frame["frame_id"] in by_id]
+    return [(by_id[frame["frame_id"]], frame["time_s"]) for frame in there]
 
 
 def sheet(pictures: Sequence[tuple[bytes, str]]) -> bytes:

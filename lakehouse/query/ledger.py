@@ -1,5 +1,7 @@
 """Questions to the ledger: does a partition add up, and what became of its seconds."""
 
+from datetime import date
+
 import duckdb
 import polars as pl
 
@@ -22,7 +24,9 @@ _STATUS = """
 """
 _REASONS = """
     SELECT day, camera, reason, sum(end_s - start_s) AS rejected_s
-    FROM (SELECT clip_id, unnest(reasons) AS reason FROM verdicts) JOIN clips USING (clip_id)
+    FROM (SELECT clip_id, day, camera, unnest(reasons) AS reason FROM verdicts)
+        JOIN clips USING (clip_id, day, camera)
+    {where}
     GROUP BY ALL ORDER BY ALL
 """
 
@@ -38,6 +42,9 @@ def status(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     return connection.sql(_STATUS).pl()
 
 
-def rejections(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-    """Rejected seconds by day, camera and reason; a clip counts under each of its reasons."""
-    return connection.sql(_REASONS).pl()
+def rejections(connection: duckdb.DuckDBPyConnection, day: date | None = None) -> pl.DataFrame:
+    """Rejected seconds by day, camera and reason; a clip counts under each of its reasons. Of one
+    day, if it is given."""
+    if day is None:
+        return connection.sql(_REASONS.format(where="")).pl()
+    return connection.sql(_REASONS.format(where="WHERE day = ?"), params=[day]).pl()

@@ -17,7 +17,7 @@ FIXED = (
     schemas.CAPTIONS,
     schemas.RUNS,
 )
-"""The tables that every lake has."""
+"""The tables that queries can't do without."""
 
 
 def score_tables(settings: Settings) -> dict[str, Table]:
@@ -54,6 +54,7 @@ def all_tables(settings: Settings) -> tuple[Table, ...]:
     """Every table of the lake."""
     return (
         *FIXED,
+        schemas.DAILY_REPORTS,
         *score_tables(settings).values(),
         *embedding_tables(settings).values(),
         *frame_embedding_tables(settings).values(),

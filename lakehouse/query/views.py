@@ -44,7 +44,7 @@ _GONE = """CREATE TEMP VIEW gone AS SELECT recording_id, key, day, camera, durat
     FROM recordings_rows WHERE gone_since IS NOT NULL"""
 
 LEDGER = """
-    SELECT r.recording_id, r.key, r.day, r.camera,
+    SELECT recording_id, r.key, day, camera,
         greatest(coalesce(r.duration_s, 0), coalesce(c.end_s, 0)) AS duration_s,
         coalesce(c.kept_s, 0) AS kept_s,
         coalesce(c.too_short_s, 0) AS too_short_s,
@@ -55,7 +55,7 @@ LEDGER = """
         coalesce(c.clips, 0) AS clips,
         coalesce(r.error, c.error) AS error
     FROM recordings r LEFT JOIN (
-        SELECT clips.recording_id,
+        SELECT recording_id, day, camera,
             sum(end_s - start_s) FILTER (status = 'kept') AS kept_s,
             sum(end_s - start_s) FILTER (status = 'too_short') AS too_short_s,
             sum(end_s - start_s) FILTER (status = 'failed') AS failed_s,
@@ -64,13 +64,13 @@ LEDGER = """
             max(end_s) AS end_s,
             count(*) AS clips,
             min(error) AS error
-        FROM clips LEFT JOIN verdicts USING (clip_id)
-        GROUP BY clips.recording_id
-    ) c ON r.recording_id = c.recording_id
+        FROM clips LEFT JOIN verdicts USING (clip_id, recording_id, day, camera)
+        GROUP BY recording_id, day, camera
+    ) c USING (recording_id, day, camera)
 """
 """Where every second of every recording went: kept + too_short + failed is its duration, which is
 what its header says, or what was decoded where a header promises less. One without `clips` has not
-been decoded yet."""
+been decoded yet. Days and cameras are joined too: who asks for one partition reads no other."""
 
 
 def connect(lake: Lake, settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -92,6 +92,7 @@ def connect(lake: Lake, settings: Settings) -> duckdb.DuckDBPyConnection:
             query = _with_model_scores(connection, lake, query, score_tables(settings))
         connection.execute(f"CREATE TEMP VIEW {table.name} AS {query}")
     connection.execute(_GONE)
+    _registered(connection, lake, schemas.DAILY_REPORTS)
     connection.execute(f"CREATE TEMP VIEW embeddings AS {_embeddings(connection, lake, settings)}")
     frames = list(frame_embedding_tables(settings).values())
     frame_vectors = _vectors(connection, lake, frames or [schemas.frame_embeddings("none", 1)])

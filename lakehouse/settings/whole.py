@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from lakehouse.errors import UserError
-from lakehouse.settings.group import Group, VariantName
+from lakehouse.settings.group import Group, OwnerName, VariantName
 from lakehouse.settings.models import (
     CaptionEmbedderSettings,
     CaptionerSettings,
@@ -194,6 +194,10 @@ class Settings(BaseSettings):
     removed_footage: Literal["mark", "remove"] = "mark"
     """What becomes of the rows of a removed object: kept as history that views don't show, or
     removed."""
+    owners: tuple[OwnerName, ...] = ("team:footage",)
+    """Whom the Dagster UI names as owners of the assets: addresses, or `team:` and a name."""
+    browser_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Address of the clip browser; the Dagster UI then links to its days."""
     s3: S3Settings = S3Settings()
     limits: LimitSettings = LimitSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()

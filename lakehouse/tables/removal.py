@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from lakehouse.tables.commit import remove_rows_of
 from lakehouse.tables.lake import Lake, among
-from lakehouse.tables.schemas import RECORDINGS, RUNS, Table
+from lakehouse.tables.schemas import RECORDINGS, Table
 
 _AT_ONCE = 500
 _GONE = "gone_since IS NOT NULL"
@@ -22,7 +22,11 @@ def remove_gone(lake: Lake, tables: Iterable[Table], is_absent: Callable[[str], 
     """
     marked = lake.read(RECORDINGS, None, ["recording_id", "key"], _GONE).sort("recording_id")
     ids = [recording_id for recording_id, key in marked.iter_rows() if is_absent(key)]
-    of_footage = [table for table in tables if table not in (RECORDINGS, RUNS)]
+    of_footage = [
+        table
+        for table in tables
+        if table is not RECORDINGS and "recording_id" in table.schema.names
+    ]
     for start in range(0, len(ids), _AT_ONCE):
         where = f"{among('recording_id', ids[start : start + _AT_ONCE])} AND {_GONE}"
         still = lake.read(RECORDINGS, None, ["recording_id"], where).to_series().to_list()

@@ -271,6 +271,60 @@ RUNS = Table(
 """What every run did that had something to do, one row a stage and partition."""
 
 
+DAILY_REPORTS = Table(
+    "daily_reports",
+    key="report_id",
+    parent="report_id",
+    schema=pa.schema(
+        [
+            _key("report_id"),  # day:camera; of all cameras, day:
+            *_PARTITION,
+            pa.field(
+                "is_total", pa.bool_(), nullable=False
+            ),  # of all cameras; camera is then empty
+            pa.field("recordings", pa.int64(), nullable=False),
+            pa.field("recordings_failed", pa.int64(), nullable=False),  # with an error in some part
+            pa.field("footage_s", pa.float64(), nullable=False),
+            pa.field("passed_s", pa.float64(), nullable=False),
+            pa.field("rejected_s", pa.float64(), nullable=False),
+            # A clip counts under each of its reasons.
+            pa.field(
+                "rejected",
+                pa.list_(pa.struct([("reason", pa.string()), ("seconds", pa.float64())])),
+                nullable=False,
+            ),
+            pa.field("too_short_s", pa.float64(), nullable=False),
+            pa.field("failed_s", pa.float64(), nullable=False),
+            pa.field(
+                "errors",
+                pa.list_(
+                    pa.struct(
+                        [
+                            ("error", pa.string()),
+                            ("recordings", pa.int64()),
+                            ("failed_s", pa.float64()),
+                        ]
+                    )
+                ),
+                nullable=False,
+            ),
+            pa.field("clips", pa.int64(), nullable=False),
+            pa.field("clips_passed", pa.int64(), nullable=False),
+            pa.field("captions", pa.int64(), nullable=False),
+            pa.field("captions_failed", pa.int64(), nullable=False),
+            pa.field("runs", pa.int64(), nullable=False),
+            pa.field("wall_s", pa.float64(), nullable=False),
+            pa.field("tokens", pa.int64(), nullable=False),
+            pa.field("model_s", pa.float64(), nullable=False),
+            pa.field("tokens_saved", pa.int64(), nullable=False),
+            pa.field("model_s_saved", pa.float64(), nullable=False),
+            pa.field("content_hash", pa.string(), nullable=False),
+        ]
+    ),
+)
+"""What became of each day's footage when it was last reported, one row a camera and one of all."""
+
+
 def model_scores(scorer: str) -> Table:
     """The table of one model that scores clips: no scorer's rows touch another's."""
     return Table(

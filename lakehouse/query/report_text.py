@@ -1,0 +1,91 @@
+"""A day's report as Markdown: for the UI, a chat, a terminal. What it counts is `daily_report`."""
+
+from collections.abc import Iterable, Sequence
+
+from lakehouse.query.daily_report import Account, DailyReport
+
+_ERRORS_SHOWN = 5
+_LONGEST_ERROR = 160
+_HEAD = (
+    "camera",
+    "files",
+    "footage",
+    "passed",
+    "rejected",
+    "too short",
+    "failed",
+    "clips",
+    "captions",
+)
+_COST = ("camera", "runs", "run time", "model time", "tokens", "tokens saved")
+
+
+def as_markdown(report: DailyReport) -> str:
+    """Where the seconds of each camera went, what the work on them took, and what went wrong."""
+    if not report.by_camera:
+        return f"No footage of {report.day.isoformat()}."
+    total = report.total
+    accounts = [*report.by_camera.items(), ("all", total)]
+    parts = [
+        f"**{report.day.isoformat()}**: {_time(total.footage_s)} of footage, "
+        f"{_share(total.passed_s, total.footage_s)} passed",
+        _table(_HEAD, (_footage(camera, of) for camera, of in accounts)),
+        _table(_COST, (_cost(camera, of) for camera, of in accounts)),
+    ]
+    if total.errors:
+        parts.append("\n".join(_errors(total)))
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _footage(camera: str, of: Account) -> Sequence[str]:
+    reasons = ", ".join(f"{reason} {seconds:.1f} s" for reason, seconds in of.rejected)
+    return (
+        camera,
+        str(of.recordings),
+        _time(of.footage_s),
+        _time(of.passed_s),
+        _time(of.rejected_s) + (f": {reasons}" if reasons else ""),
+        _time(of.too_short_s),
+        _time(of.failed_s),
+        f"{of.clips_passed} of {of.clips}",
+        str(of.captions) + (f", {of.captions_failed} failed" if of.captions_failed else ""),
+    )
+
+
+def _cost(camera: str, of: Account) -> Sequence[str]:
+    return (
+        camera,
+        str(of.runs),
+        _time(of.wall_s),
+        _time(of.model_s),
+        str(of.tokens),
+        str(of.tokens_saved),
+    )
+
+
+def _errors(total: Account) -> Iterable[str]:
+    yield f"{total.recordings_failed} of {total.recordings} recordings with errors:\n"
+    for failure in total.errors[:_ERRORS_SHOWN]:
+        text = " ".join(failure.error.split())[:_LONGEST_ERROR]
+        yield f"- {failure.recordings} x `{text.replace('`', chr(39))}`"
+    if len(total.errors) > _ERRORS_SHOWN:
+        yield f"- and {len(total.errors) - _ERRORS_SHOWN} others"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{int(rest):02d}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "none"
