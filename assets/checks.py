@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from assets.partitions import day_camera, partition_of
-from lakehouse.query.ledger import open_accounts
+from lakehouse.query.ledger import open_accounts, spent
 from lakehouse.query.views import connect
 from lakehouse.tables.patience import patiently
 from resources.lakehouse import LakehouseResource
@@ -18,13 +18,20 @@ def _ledger_closes(
     """Kept, too short and failed seconds add up to each recording's duration, within a frame."""
     partition = partition_of(context)
 
-    def open_ones() -> pl.DataFrame:
+    def accounts() -> tuple[pl.DataFrame, pl.DataFrame]:
         with connect(lakehouse.lake, lakehouse.settings) as connection:
-            return open_accounts(connection, partition)
+            return open_accounts(connection, partition), spent(connection, partition)
 
-    unbalanced = patiently(open_ones)
+    unbalanced, by_fate = patiently(accounts)
     if unbalanced.is_empty():
-        return dg.AssetCheckResult(passed=True, description="Every second is accounted for.")
+        recordings, kept_s, too_short_s, failed_s = by_fate.row(0)
+        return dg.AssetCheckResult(
+            passed=True,
+            description=(
+                f"Every second of {recordings} recordings is accounted for: {kept_s:.1f} s kept, "
+                f"{too_short_s:.1f} s too short, {failed_s:.1f} s failed."
+            ),
+        )
     first = unbalanced.row(0, named=True)
     spent_s = first["kept_s"] + first["too_short_s"] + first["failed_s"]
     return dg.AssetCheckResult(

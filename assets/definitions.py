@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import checks, footage, jobs, judgement, maintenance
+from assets import checks, daily, footage, jobs, judgement, maintenance
 from assets.sensors.events import events_sensor
 from assets.sensors.footage import footage_sensor
 from assets.sensors.reprocessing import reprocess_sensor
@@ -17,9 +17,10 @@ definitions = dg.Definitions(
         judgement.captions,
         judgement.embeddings,
         judgement.caption_embeddings,
+        daily.daily_report,
     ],
     asset_checks=[checks.ledger_closes],
-    jobs=[jobs.ingest_partition, maintenance.maintain],
+    jobs=[jobs.ingest_partition, jobs.report_day, maintenance.maintain],
     schedules=[maintenance.hourly_maintenance],
     sensors=[footage_sensor, events_sensor, reprocess_sensor],
     resources={"lakehouse": LakehouseResource()},

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.columns import lineage_metadata, table_metadata
 from assets.partitions import day_camera, partition_of
-from assets.report import forecast_metadata, run_metadata, sheet_metadata, table_metadata
+from assets.report import forecast_metadata, partition_metadata, run_metadata
 from assets.tags import retry_of
-from assets.versions import ON_CHANGE, RETRIES, code_version
+from assets.versions import FRESH_DAILY, ON_CHANGE, OWNERS, RETRIES, code_version
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS
 from resources.lakehouse import LakehouseResource
 
@@ -17,7 +18,9 @@ _GROUP = "footage"
 @dg.asset(
     partitions_def=day_camera,
     group_name=_GROUP,
+    owners=OWNERS,
     kinds={"lance", "video"},
+    freshness_policy=FRESH_DAILY,
     code_version=code_version("recordings"),
     automation_condition=ON_CHANGE,
     metadata=table_metadata(RECORDINGS),
@@ -37,9 +40,8 @@ def recordings(
         key = context.partition_key
         context.log_event(dg.AssetObservation("recordings", partition=key, metadata=plan))
     reports = lakehouse.run_family("recordings", partition, context.run_id, retry=retry)
-    return dg.MaterializeResult(
-        metadata=run_metadata(reports, lakehouse.lake, partition, [RECORDINGS])
-    )
+    done = run_metadata(reports, lakehouse.lake, partition, [RECORDINGS])
+    return dg.MaterializeResult(metadata={**done, **partition_metadata(lakehouse, partition)})
 
 
 @dg.multi_asset(
@@ -51,6 +53,7 @@ def recordings(
             deps=[recordings],
             description="Spans between two shot boundaries; the clips of a recording tile it.",
             group_name=_GROUP,
+            owners=OWNERS,
             kinds={"lance", "video"},
             code_version=code_version("clips"),
             automation_condition=ON_CHANGE,
@@ -61,6 +64,7 @@ def recordings(
             deps=[recordings],
             description="A few JPEGs of each clip, with their measured signals.",
             group_name=_GROUP,
+            owners=OWNERS,
             kinds={"lance", "video"},
             code_version=code_version("clips"),
             automation_condition=ON_CHANGE,
@@ -81,7 +85,8 @@ def clips_and_frames(
         retry=retry_of(context),
         then_captions=chosen is None or dg.AssetKey("captions") in chosen,
     )
-    sheet = sheet_metadata(lakehouse.lake, partition)
+    now = partition_metadata(lakehouse, partition)
     for table in (CLIPS, FRAMES):
-        metadata = run_metadata(reports, lakehouse.lake, partition, [table])
-        yield dg.MaterializeResult(asset_key=table.name, metadata={**metadata, **sheet})
+        done = run_metadata(reports, lakehouse.lake, partition, [table])
+        of_columns = lineage_metadata(table.name)
+        yield dg.MaterializeResult(asset_key=table.name, metadata={**done, **now, **of_columns})

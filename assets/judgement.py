@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from assets.columns import lineage_metadata, table_metadata
 from assets.partitions import day_camera, partition_of
-from assets.report import run_metadata, sheet_metadata, table_metadata
+from assets.report import partition_metadata, run_metadata
 from assets.tags import retry_of
-from assets.versions import ON_CHANGE, RETRIES, code_version
+from assets.versions import ON_CHANGE, OWNERS, RETRIES, code_version
 from lakehouse.query.tables import (
     caption_embedding_tables,
     embedding_tables,
@@ -18,11 +19,16 @@ from lakehouse.query.tables import (
     score_tables,
 )
 from lakehouse.settings import load_settings
+from lakehouse.tables import schemas
 from lakehouse.tables.schemas import CAPTIONS, SCORES, Table
 from resources.lakehouse import LakehouseResource
 
 _GROUP = "judgement"
 GPU_POOL = "gpu"
+_NONE = "none"
+"""In a table's name, where no model is configured: its columns can be shown all the same."""
+_TALKING = ("model_scores", "captions")
+"""Families that may take tokens; a run that took none says so, to be plotted."""
 _SETTINGS = load_settings()
 _MODEL_SCORES = tuple(score_tables(_SETTINGS).values())
 _EMBEDDINGS = (
@@ -36,6 +42,7 @@ _CAPTION_EMBEDDINGS = tuple(caption_embedding_tables(_SETTINGS).values())
     deps=["clips", "frames"],
     partitions_def=day_camera,
     group_name=_GROUP,
+    owners=OWNERS,
     kinds={"lance", "numpy"},
     code_version=code_version("scores"),
     automation_condition=ON_CHANGE,
@@ -51,10 +58,11 @@ def scores(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> d
     deps=[scores, "frames"],
     partitions_def=day_camera,
     group_name=_GROUP,
+    owners=OWNERS,
     kinds={"lance"},
     code_version=code_version("model_scores"),
     automation_condition=ON_CHANGE,
-    metadata=table_metadata(_MODEL_SCORES[0]) if _MODEL_SCORES else None,
+    metadata=table_metadata(_MODEL_SCORES[0] if _MODEL_SCORES else schemas.model_scores(_NONE)),
     pool=GPU_POOL,
     retry_policy=RETRIES,
 )
@@ -69,6 +77,7 @@ def model_scores(
     deps=[scores, model_scores, "frames"],
     partitions_def=day_camera,
     group_name=_GROUP,
+    owners=OWNERS,
     kinds={"lance"},
     code_version=code_version("captions"),
     automation_condition=ON_CHANGE,
@@ -87,10 +96,11 @@ def captions(
     deps=["clips", "frames"],
     partitions_def=day_camera,
     group_name=_GROUP,
+    owners=OWNERS,
     kinds={"lance"},
     code_version=code_version("embeddings"),
     automation_condition=ON_CHANGE,
-    metadata=table_metadata(_EMBEDDINGS[0]) if _EMBEDDINGS else None,
+    metadata=table_metadata(_EMBEDDINGS[0] if _EMBEDDINGS else schemas.embeddings(_NONE, 1)),
     pool=GPU_POOL,
     retry_policy=RETRIES,
 )
@@ -105,10 +115,13 @@ def embeddings(
     deps=[captions],
     partitions_def=day_camera,
     group_name=_GROUP,
+    owners=OWNERS,
     kinds={"lance"},
     code_version=code_version("caption_embeddings"),
     automation_condition=ON_CHANGE,
-    metadata=table_metadata(_CAPTION_EMBEDDINGS[0]) if _CAPTION_EMBEDDINGS else None,
+    metadata=table_metadata(
+        _CAPTION_EMBEDDINGS[0] if _CAPTION_EMBEDDINGS else schemas.caption_embeddings(_NONE, 1)
+    ),
     pool=GPU_POOL,
     retry_policy=RETRIES,
 )
@@ -127,5 +140,11 @@ def _materialize(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     partition = partition_of(context)
     reports = lakehouse.run_family(family, partition, context.run_id, retry=retry_of(context))
-    metadata = run_metadata(reports, lakehouse.lake, partition, tables)
-    return dg.MaterializeResult(metadata={**metadata, **sheet_metadata(lakehouse.lake, partition)})
+    return dg.MaterializeResult(
+        metadata={
+            **({"tokens": 0} if family in _TALKING else {}),
+            **run_metadata(reports, lakehouse.lake, partition, tables),
+            **partition_metadata(lakehouse, partition),
+            **lineage_metadata(family),
+        }
+    )

@@ -1,10 +1,11 @@
-"""What the UI shows: of a run before and after it, its plan; of a materialization counts, speed,
-schema and a picture."""
+"""What the UI shows: of a run its plan, before and after it; of a materialization counts, speed,
+and how its partition stands: the ledger, numbers to plot over partitions, a picture, and a link."""
 
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from operator import methodcaller
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -12,30 +13,21 @@ from lakehouse.engine.costs import Cost
 from lakehouse.engine.forecast import Forecast
 from lakehouse.engine.local import StageReport
 from lakehouse.query.contact_sheet import contact_sheet
+from lakehouse.query.daily_report import Account, account
+from lakehouse.query.views import connect
+from lakehouse.settings import Settings
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
+from lakehouse.tables.patience import patiently
 from lakehouse.tables.plan import Plan
 from lakehouse.tables.schemas import Table
+from resources.lakehouse import LakehouseResource
 
 _PLAN_TAG = "lakehouse/plan"
+_A_TENTH_S = 0.1
 _COSTS = ("rows", "footage_s", "wall_s", "tokens", "model_s")
 
-Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | float | int | str]
-
-
-def table_metadata(table: Table) -> Metadata:
-    """The schema of a table, as the UI draws it."""
-    columns = [
-        dg.TableColumn(
-            field.name,
-            str(field.type),
-            constraints=dg.TableColumnConstraints(
-                nullable=field.nullable, unique=field.name == table.key
-            ),
-        )
-        for field in table.schema
-    ]
-    return {"dagster/column_schema": dg.TableSchema(columns)}
+Metadata = Mapping[str, dg.MetadataValue | float | int | str]
 
 
 def run_metadata(
@@ -44,7 +36,7 @@ def run_metadata(
     """What a run did in a partition: added up over the stages of a family, which may have none."""
     footage_s = sum(report.footage_s for report in reports)
     wall_s = sum(report.wall_s for report in reports)
-    metadata: dict[str, dg.MetadataValue | dg.TableSchema | float | int | str] = {
+    metadata: dict[str, dg.MetadataValue | float | int | str] = {
         "rows_written": sum(
             report.rows_written.get(table.name, 0) for report in reports for table in tables
         ),
@@ -59,11 +51,74 @@ def run_metadata(
         "dagster/uri": ", ".join(lake.uri(table) for table in tables),
     }
     if footage_s:
-        metadata["footage_s"] = round(footage_s, 3)
         metadata["speed_x_real_time"] = round(footage_s / max(wall_s, 1e-9), 2)
     units = sum((Counter(report.units) for report in reports), Counter())
     metadata |= {unit: amount for unit, amount in units.items() if amount}
     return metadata
+
+
+def partition_metadata(lakehouse: LakehouseResource, partition: Partition) -> Metadata:
+    """How the partition stands now, whatever the run did: numbers that are there every time, so
+    that the UI can plot them."""
+
+    def accounted() -> Account:
+        with connect(lakehouse.lake, lakehouse.settings) as connection:
+            return account(connection, partition)
+
+    of = patiently(accounted)
+    return {
+        **account_metadata(of),
+        **picture_metadata(contact_sheet(lakehouse.lake, partition), f"clips of {partition}"),
+        **link_metadata(
+            lakehouse.settings, f"days/{partition.day}?camera={quote(partition.camera, safe='')}"
+        ),
+    }
+
+
+def account_metadata(of: Account) -> Metadata:
+    """The ledger of some footage as a small table, and its main numbers."""
+    shares = [
+        ("passed", of.passed_s),
+        *((f"rejected: {reason}", seconds) for reason, seconds in of.rejected),
+        ("rejected", of.rejected_s),
+        ("too short", of.too_short_s),
+        ("failed", of.failed_s),
+    ]
+    waiting_s = of.footage_s - of.passed_s - of.rejected_s - of.too_short_s - of.failed_s
+    if waiting_s > _A_TENTH_S:
+        shares.append(("not looked at yet", waiting_s))
+    metadata: dict[str, dg.MetadataValue | float | int] = {
+        "ledger": _table(
+            {
+                "what": what,
+                "seconds": round(seconds, 1),
+                "share": f"{seconds / of.footage_s:.1%}" if of.footage_s else "",
+            }
+            for what, seconds in shares
+        ),
+        "footage_s": round(of.footage_s, 3),
+        "failed_s": round(of.failed_s, 3),
+    }
+    if of.rejection_rate is not None:
+        metadata["rejection_rate"] = round(of.rejection_rate, 4)
+    return metadata
+
+
+def picture_metadata(jpeg: bytes | None, text: str) -> Metadata:
+    """A contact sheet, small enough to live in the event log; none where there is no picture."""
+    if jpeg is None:
+        return {}
+    # Brackets would end Markdown's text, and a camera may be called as it likes.
+    shown = text.replace("[", "(").replace("]", ")")
+    source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
+    return {"contact_sheet": dg.MetadataValue.md(f"![{shown}]({source})")}
+
+
+def link_metadata(settings: Settings, path: str) -> Metadata:
+    """A link into the clip browser, where the settings say at which address it is."""
+    if settings.browser_url is None:
+        return {}
+    return {"watch": dg.MetadataValue.url(f"{settings.browser_url.rstrip('/')}/{path}")}
 
 
 def plan_tags(plan: Plan) -> Mapping[str, str]:
@@ -101,7 +156,7 @@ def _plan_of(reports: Sequence[StageReport]) -> dg.TableMetadataValue:
     )
 
 
-def _table(rows: Iterable[Mapping[str, str | int]]) -> dg.TableMetadataValue:
+def _table(rows: Iterable[Mapping[str, str | int | float]]) -> dg.TableMetadataValue:
     records = [dg.TableRecord(row) for row in rows]
     # Of records Dagster finds the columns itself; with none it must be told.
     columns = None if records else dg.TableSchema([dg.TableColumn("stage")])
@@ -110,12 +165,3 @@ def _table(rows: Iterable[Mapping[str, str | int]]) -> dg.TableMetadataValue:
 
 def _or_unknown(amount: float | None) -> str:
     return "unknown" if amount is None else f"{amount:.1f}"
-
-
-def sheet_metadata(lake: Lake, partition: Partition) -> Metadata:
-    """The partition's contact sheet, small enough to live in the event log."""
-    jpeg = contact_sheet(lake, partition)
-    if jpeg is None:
-        return {}
-    picture = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
-    return {"contact_sheet": dg.MetadataValue.md(f"![clips of {partition}]({picture})")}

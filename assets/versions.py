@@ -1,4 +1,6 @@
-"""What makes an asset stale, and what is then requested."""
+"""Who owns assets, what makes them stale or late, and what is then requested."""
+
+from datetime import timedelta
 
 import dagster as dg
 
@@ -6,6 +8,14 @@ from lakehouse.settings import load_settings
 from lakehouse.stages.chain import versions_of
 from lakehouse.stages.clips import profiles_version
 
+OWNERS = list(load_settings().owners)
+"""Of every asset."""
+FRESH_DAILY = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(hours=48), warn_window=timedelta(hours=30)
+)
+"""For the first and the last of the chain: robots walk every day, and a day without new footage is
+a bucket that nobody uploads to, or an ingest that stands. It looks at the latest materialization of
+any partition, and so says nothing of a single camera."""
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
 _CHANGED = dg.AutomationCondition.any_deps_updated() | (
@@ -22,6 +32,20 @@ ON_CHANGE = (
 """Requests the partitions that exist, and only those, of an asset whose code version or parents
 changed. `eager` and its kin look at the latest day only, so footage that comes late would never
 get through."""
+
+ON_ANY_CHANGE = (
+    (
+        dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
+        | (
+            dg.AutomationCondition.code_version_changed()
+            & ~dg.AutomationCondition.missing()
+            & ~dg.AutomationCondition.initial_evaluation()
+        )
+    ).since_last_handled()  # type: ignore[misc]  # as above
+    & ~dg.AutomationCondition.in_progress()
+)
+"""For what is made of many partitions: as soon as any of them changed, whether or not the others
+are there or at work."""
 
 
 def code_version(family: str) -> str:

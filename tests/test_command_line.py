@@ -149,6 +149,26 @@ class TestALake:
         with av.open(str(folder / "out.mp4")) as clip:
             assert sum(1 for _ in clip.decode(video=0)) == 20
 
+    def test_an_ingest_keeps_the_reports_of_its_days(self, run: Run) -> None:
+        rows = run(
+            "sql",
+            "SELECT day, recordings FROM daily_reports WHERE is_total ORDER BY day",
+            "--format",
+            "json",
+        ).json
+        assert [(row["day"], row["recordings"]) for row in rows] == [
+            ("2026-01-02", 2),
+            ("2026-01-03", 1),
+        ]
+
+    def test_report_prints_a_day_as_markdown(self, run: Run) -> None:
+        assert "| rex-front | 2 | 0:06.0 | 0:04.0 | 0:02.0: dark 2.0 s |" in (
+            run("report", "2026-01-02").out
+        )
+
+    def test_report_without_a_day_is_of_the_latest(self, run: Run) -> None:
+        assert run("report").out.startswith("**2026-01-03**")
+
     def test_export_writes_what_a_search_finds(self, run: Run, folder: Path) -> None:
         answer = run("export", "found", "--search", "motion", "--camera", "rex-front")
         assert answer.code == 0
@@ -188,6 +208,7 @@ class TestALake:
         (["sql", "SELEC 1"], {}, "SELEC"),
         (["sql", "DROP VIEW clips"], {}, "read-only"),
         (["clip", "no-such-clip", "x.mp4"], {}, "no-such-clip"),
+        (["report", "yesterday"], {}, "yesterday"),
         (["export", "x"], {}, "--search"),
         (["export", "x", "an-id", "--sql", "SELECT 1"], {}, "which clips"),
         (["export", "x", "--sql", "SELECT key FROM recordings"], {}, "clip_id"),

@@ -108,6 +108,7 @@ def run_ingest(day: date | None, camera: str | None, retry: Retry | None = None)
     outcome = _run(work, retry) if work else Outcome()
     if removed := lakehouse.remove_gone():
         err.print(f"{removed} recordings removed with all their rows", highlight=False)
+    _report(work)
     _tell_outcome(outcome)
     return outcome
 
@@ -159,6 +160,21 @@ def _run(work: Sequence[Partition], retry: Retry | None) -> Outcome:
             )
             bar.advance(task)
     return outcome
+
+
+def _report(work: Sequence[Partition]) -> None:
+    """Bring the reports of the days up to date. A report that fails fails no ingest: `lakehouse
+    report` and the next one make it anew."""
+    if not work:
+        return
+    from assets.command_line.runs import run_report  # noqa: PLC0415
+
+    days = sorted({partition.day for partition in work})
+    with progress() as bar:
+        for day in bar.track(days, description="reports"):
+            if problem := run_report(day):
+                told = f"the report of {day} failed, {problem}"
+                bar.console.print(told, style="yellow", markup=False, highlight=False)
 
 
 def _require_reachable() -> None:

@@ -22,7 +22,7 @@ def parse_day(text: str | None) -> date | None:
     except ValueError:
         day = None
     if day is None or day.isoformat() != text:
-        raise UserError(f"--day {text} is no day; write it as YYYY-MM-DD, such as 2026-03-02")
+        raise UserError(f"{text} is no day; write it as YYYY-MM-DD, such as 2026-03-02")
     return day
 
 

@@ -85,8 +85,8 @@ def sql(
     ] = None,
 ) -> None:
     """Query the views: recordings, clips, frames, scores, verdicts, captions, embeddings,
-    frame_embeddings, ledger, runs (what each run did), and gone (recordings whose object was
-    removed).
+    frame_embeddings, ledger, runs (what each run did), daily_reports (as of each day's last
+    ingest), and gone (recordings whose object was removed).
 
     For instance: lakehouse sql "SELECT camera, count(*) FROM clips GROUP BY camera"
     """

@@ -1,6 +1,8 @@
-"""One run of the chain over one partition, in this process, recorded in the Dagster instance."""
+"""Runs in this process, recorded in the Dagster instance: of the chain over one partition, and of
+the report of a day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -17,10 +19,20 @@ def run_partition(partition: Partition, retry: Retry | None) -> str | None:
     """Materialize the partition; returns why the run failed, if it did."""
     instance = dg.DagsterInstance.get()
     instance.add_dynamic_partitions(cameras.name or "", [partition.camera])
-    result = definitions.resolve_job_def("ingest_partition").execute_in_process(
+    tags = {RETRY: retry.to_json()} if retry else {}
+    return _run("ingest_partition", partition_key(partition), instance, tags)
+
+
+def run_report(day: date) -> str | None:
+    """Bring the report of a day up to date; returns why the run failed, if it did."""
+    return _run("report_day", day.isoformat(), dg.DagsterInstance.get(), {})
+
+
+def _run(job: str, key: str, instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:
+    result = definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
-        partition_key=partition_key(partition),
-        tags={RETRY: retry.to_json()} if retry else {},
+        partition_key=key,
+        tags=tags,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )

@@ -17,6 +17,7 @@ from lakehouse.settings import Settings
 from lakehouse.tables.commit import add_children, remove_keys
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
+from lakehouse.tables.partition import Partition
 from lakehouse.tables.patience import patiently
 from lakehouse.tables.schemas import DAILY_REPORTS
 
@@ -28,25 +29,25 @@ _FOOTAGE = """
     SELECT camera, count(*) AS recordings, count(error) AS recordings_failed,
         sum(duration_s) AS footage_s, sum(passed_s) AS passed_s, sum(rejected_s) AS rejected_s,
         sum(too_short_s) AS too_short_s, sum(failed_s) AS failed_s, sum(clips) AS clips
-    FROM ledger WHERE day = $day GROUP BY camera
+    FROM ledger WHERE {where} GROUP BY camera
 """
 _ERRORS = """
     SELECT camera, error, count(*) AS recordings, sum(failed_s) AS failed_s
-    FROM ledger WHERE day = $day AND error IS NOT NULL GROUP BY camera, error
+    FROM ledger WHERE {where} AND error IS NOT NULL GROUP BY camera, error
 """
 _PASSED = """
-    SELECT camera, count(*) AS clips_passed FROM verdicts WHERE day = $day AND passed
+    SELECT camera, count(*) AS clips_passed FROM verdicts WHERE {where} AND passed
     GROUP BY camera
 """
 _CAPTIONS = """
     SELECT camera, count(*) FILTER (error IS NULL) AS captions, count(error) AS captions_failed
-    FROM captions WHERE day = $day GROUP BY camera
+    FROM captions WHERE {where} GROUP BY camera
 """
 _RUNS = """
     SELECT camera, count(DISTINCT run_id) AS runs, sum(wall_s) AS wall_s, sum(tokens) AS tokens,
         sum(model_s) AS model_s, sum(tokens_saved) AS tokens_saved,
         sum(model_s_saved) AS model_s_saved
-    FROM runs WHERE day = $day GROUP BY camera
+    FROM runs WHERE {where} GROUP BY camera
 """
 
 
@@ -109,29 +110,14 @@ def version(settings: Settings) -> str:
 
 def report(connection: duckdb.DuckDBPyConnection, day: date) -> DailyReport:
     """The report of a day as the lake is now. A day without footage has no camera."""
-
-    def rows(query: str) -> list[dict[str, Any]]:
-        return connection.sql(query, params={"day": day}).pl().to_dicts()
-
-    counts: dict[str, dict[str, Any]] = {}
-    for query in (_FOOTAGE, _PASSED, _CAPTIONS, _RUNS):
-        for row in rows(query):
-            counts.setdefault(row.pop("camera"), {}).update(row)
-    reasons: dict[str, dict[str, float]] = {}
-    for _, camera, reason, rejected_s in rejections(connection, day).iter_rows():
-        reasons.setdefault(camera, {})[reason] = rejected_s
-    errors: dict[str, list[Failure]] = {}
-    for row in rows(_ERRORS):
-        errors.setdefault(row.pop("camera"), []).append(Failure(**row))
-    by_camera = {
-        camera: Account(
-            **{name: _plain(value) for name, value in of.items()},
-            rejected=_most_first(reasons.get(camera, {})),
-            errors=_commonest(errors.get(camera, ())),
-        )
-        for camera, of in sorted(counts.items())
-    }
+    by_camera = _accounts(connection, day, None)
     return DailyReport(day, by_camera, _added_up(by_camera.values()))
+
+
+def account(connection: duckdb.DuckDBPyConnection, partition: Partition) -> Account:
+    """The account of one partition; of one without footage, all is 0."""
+    found = _accounts(connection, partition.day, partition.camera)
+    return found.get(partition.camera, Account())
 
 
 def bring_up_to_date(lake: Lake, settings: Settings, day: date) -> DailyReport:
@@ -156,8 +142,37 @@ def bring_up_to_date(lake: Lake, settings: Settings, day: date) -> DailyReport:
 
 def latest_day(connection: duckdb.DuckDBPyConnection) -> date | None:
     """The last day that has footage."""
-    found = connection.execute("SELECT max(day) FROM recordings").fetchone()
-    return found[0] if found else None
+    ((latest,),) = connection.sql("SELECT max(day) FROM recordings").fetchall()
+    return latest
+
+
+def _accounts(
+    connection: duckdb.DuckDBPyConnection, day: date, camera: str | None
+) -> dict[str, Account]:
+    asked = {"day": day} if camera is None else {"day": day, "camera": camera}
+    where = " AND ".join(f"{name} = ${name}" for name in asked)
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        return connection.sql(query.format(where=where), params=asked).pl().to_dicts()
+
+    counts: dict[str, dict[str, Any]] = {}
+    for query in (_FOOTAGE, _PASSED, _CAPTIONS, _RUNS):
+        for row in rows(query):
+            counts.setdefault(row.pop("camera"), {}).update(row)
+    reasons: dict[str, dict[str, float]] = {}
+    for _, of, reason, rejected_s in rejections(connection, day, camera).iter_rows():
+        reasons.setdefault(of, {})[reason] = rejected_s
+    errors: dict[str, list[Failure]] = {}
+    for row in rows(_ERRORS):
+        errors.setdefault(row.pop("camera"), []).append(Failure(**row))
+    return {
+        of: Account(
+            **{name: _plain(value) for name, value in counted.items()},
+            rejected=_most_first(reasons.get(of, {})),
+            errors=_commonest(errors.get(of, ())),
+        )
+        for of, counted in sorted(counts.items())
+    }
 
 
 def _rows(of_today: DailyReport) -> Iterable[dict[str, Any]]:
