@@ -14,7 +14,7 @@ from assets.partitions import days
 from assets.report import account_metadata, link_metadata, picture_metadata
 from assets.versions import FRESH_DAILY, ON_ANY_CHANGE, OWNERS, RETRIES
 from lakehouse.query.contact_sheet import day_sheet
-from lakehouse.query.daily_report import bring_up_to_date, version
+from lakehouse.query.daily_report import version
 from lakehouse.query.report_text import as_markdown
 from lakehouse.settings import load_settings
 from lakehouse.tables.schemas import DAILY_REPORTS
@@ -45,7 +45,7 @@ def daily_report(
     """What became of the footage of a day, by camera and in all: passed, rejected and why, failed
     and with which errors; and what that took."""
     day = date.fromisoformat(context.partition_key)
-    report = bring_up_to_date(lakehouse.lake, lakehouse.settings, day)
+    report = lakehouse.report_day(day)
     total = report.total
     sheet = day_sheet(lakehouse.lake, day, list(report.by_camera))
     return dg.MaterializeResult(

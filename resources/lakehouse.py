@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import date
 from functools import cached_property
 
 from dagster import ConfigurableResource, Failure
@@ -14,6 +15,7 @@ from lakehouse.engine.local import StageReport, run_stage
 from lakehouse.engine.retry import Retry
 from lakehouse.engine.scan import partitions_of
 from lakehouse.errors import UserError
+from lakehouse.query.daily_report import DailyReport, bring_up_to_date
 from lakehouse.query.tables import all_tables
 from lakehouse.settings import Settings, VisionServer, load_settings
 from lakehouse.stages.chain import chain, stages_of
@@ -101,6 +103,11 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
         """What each stage of a forecast takes at most."""
         history = history_of(self.stages())
         return [cost_of(stage, history, found.partition.camera) for stage in found.stages]
+
+    def report_day(self, day: date) -> DailyReport:
+        """Bring the report of a day up to date, and return it."""
+        with _mended_by_people():
+            return bring_up_to_date(self.lake, self.settings, day)
 
     def run_family(
         self, family: str, partition: Partition, run_id: str, *, retry: Retry | None
