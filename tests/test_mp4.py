@@ -16,7 +16,7 @@ from lakehouse.video.cut import cut_clip
 from lakehouse.video.key_frames import starts_decoding
 from lakehouse.video.mp4.boxes import NotSliceable, box, boxes, only, read_index
 from lakehouse.video.mp4.movie import Track, read_movie
-from lakehouse.video.mp4.slicer import slice_span
+from lakehouse.video.mp4.slicer import plan_span, slice_span
 from tests.videos import B_FRAMES, moving, record
 
 FOOTAGE = Path(__file__).parents[2] / "shared" / "footage"
@@ -279,3 +279,13 @@ def test_endless_boxes_are_not_walked() -> None:
     assert len(list(islice(boxes(data), 100))) == 100
     with pytest.raises(NotSliceable, match="no moov"):
         read_index(io.BytesIO(bytes(data)))
+
+
+@pytest.mark.parametrize("kind", MOVIES)
+def test_a_plan_is_the_clip_before_its_media_is_read(kind: str) -> None:
+    data = movie(kind)
+    pts = sorted(read_movie(io.BytesIO(data)).video.samples.pts.tolist())
+    planned = plan_span(io.BytesIO(data), pts[15], pts[45])
+    media = b"".join(data[start:end] for start, end in planned.ranges)
+    assert planned.head + media == cut_of(data, 15, 45)
+    assert planned.size_bytes == len(planned.head) + len(media)

@@ -1,4 +1,4 @@
-"""The bytes of chosen samples: read in few ranges, and kept in the order in which they lie.
+"""The bytes of chosen samples, read in few ranges or left where they lie, in the file's order.
 
 Where samples lie in the old file and come to lie in the new one belongs here; which ones are chosen
 is `slicer`.
@@ -6,8 +6,9 @@ is `slicer`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import BinaryIO
 
@@ -20,24 +21,34 @@ from lakehouse.video.mp4.samples import Integers, Samples
 _READ_OVER_BYTES = 64 * 1024  # what lies between two chunks is read rather than a range begun
 
 
+Range = tuple[int, int]
+"""Start and end of some bytes of the file."""
+
+
 @dataclass(frozen=True)
 class Media:
-    """The bytes of a track's samples. A chunk is samples that lie side by side.
+    """A track's samples and where they come to lie. A chunk is samples that lie side by side.
 
     `first` is the number of each chunk's first sample, `place` its place among the bytes of all
-    tracks.
+    tracks. `sample` gives the bytes of the sample of a number.
     """
 
     samples: Samples
     first: Integers
     place: Integers
-    content: list[memoryview]
+    sample: Callable[[int], memoryview]
 
-    def sample(self, number: int) -> memoryview:
-        """The bytes of one sample."""
-        chunk = int(np.searchsorted(self.first, number, "right")) - 1
-        start = int(self.samples.offset[number] - self.samples.offset[self.first[chunk]])
-        return self.content[chunk][start : start + int(self.samples.size[number])]
+
+@dataclass(frozen=True)
+class _Layout:
+    """The chunks of all tracks in the order of the file. Of each track: the numbers of its first
+    samples, its chunks' places in that order, and among the bytes."""
+
+    offset: Integers
+    size: Integers
+    firsts: list[Integers]
+    numbers: list[Integers]
+    places: list[Integers]
 
 
 def read_media(
@@ -48,6 +59,52 @@ def read_media(
     Where little else lies in between, they are read as one range. Memory: the samples, and at most
     as much of what lies in between. Raises NotSliceable where a sample lies past the file's end.
     """
+    layout = _lay_out(tracks, file_bytes)
+    parts = _read(source, layout.offset, layout.size)
+    media = []
+    for samples, first, number, place in zip(
+        tracks, layout.firsts, layout.numbers, layout.places, strict=True
+    ):
+        content = [parts[index] for index in number]
+        media.append(Media(samples, first, place, partial(_held, samples, first, content)))
+    return parts, media
+
+
+def leave_media(
+    source: BinaryIO, tracks: Sequence[Samples], file_bytes: int
+) -> tuple[list[Range], list[Media]]:
+    """Like `read_media`, but the bytes stay where they lie, and a sample is read when asked for.
+
+    Ranges that touch are one. Raises NotSliceable where a sample lies past the file's end.
+    """
+    layout = _lay_out(tracks, file_bytes)
+    ranges: list[Range] = []
+    for start, size in zip(layout.offset.tolist(), layout.size.tolist(), strict=True):
+        if ranges and ranges[-1][1] == start:
+            ranges[-1] = ranges[-1][0], start + size
+        else:
+            ranges.append((start, start + size))
+    media = [
+        Media(samples, first, place, partial(_fetched, source, samples))
+        for samples, first, place in zip(tracks, layout.firsts, layout.places, strict=True)
+    ]
+    return ranges, media
+
+
+def _held(
+    samples: Samples, first: Integers, content: Sequence[memoryview], number: int
+) -> memoryview:
+    chunk = int(np.searchsorted(first, number, "right")) - 1
+    start = int(samples.offset[number] - samples.offset[first[chunk]])
+    return content[chunk][start : start + int(samples.size[number])]
+
+
+def _fetched(source: BinaryIO, samples: Samples, number: int) -> memoryview:
+    start, size = int(samples.offset[number]), int(samples.size[number])
+    return memoryview(read_range(source, start, size))
+
+
+def _lay_out(tracks: Sequence[Samples], file_bytes: int) -> _Layout:
     firsts = [_chunk_starts(samples) for samples in tracks]
     offset = np.concatenate([s.offset[first] for s, first in zip(tracks, firsts, strict=True)])
     size = np.concatenate(
@@ -56,17 +113,13 @@ def read_media(
     if (offset + size).max() > file_bytes:
         raise NotSliceable("it is shorter than its index says")
     order = np.argsort(offset, kind="stable")
-    parts = _read(source, offset[order], size[order])
     number, place = np.empty_like(order), np.empty_like(size)
     number[order] = np.arange(len(order))
     place[order] = np.cumsum(size[order]) - size[order]
-    media, at = [], 0
-    for samples, first in zip(tracks, firsts, strict=True):
-        its_own = slice(at, at + len(first))
-        content = [parts[index] for index in number[its_own]]
-        media.append(Media(samples, first, place[its_own], content))
-        at += len(first)
-    return parts, media
+    ends = np.cumsum([len(first) for first in firsts])[:-1]
+    return _Layout(
+        offset[order], size[order], firsts, np.split(number, ends), np.split(place, ends)
+    )
 
 
 def _chunk_starts(samples: Samples) -> Integers:

@@ -8,6 +8,7 @@ is `movie`, writing the new one `index`. Nothing is decoded.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
@@ -15,12 +16,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from lakehouse.storage.ranged import ReadsAhead
 from lakehouse.video.key_frames import starts_decoding
 from lakehouse.video.mp4.boxes import NotSliceable, read_range
 from lakehouse.video.mp4.hevc import decodes_by_configuration
 from lakehouse.video.mp4.index import ClipTrack, write_head
-from lakehouse.video.mp4.media import Media, read_media
-from lakehouse.video.mp4.movie import Track, common_ticks_per_s, read_movie
+from lakehouse.video.mp4.media import Media, Range, leave_media, read_media
+from lakehouse.video.mp4.movie import Movie, Track, common_ticks_per_s, read_movie
 from lakehouse.video.mp4.samples import Samples
 
 _AUDIO_PRE_ROLL_S = Fraction(1, 10)  # Opus needs 80 ms to settle, AAC one packet
@@ -38,6 +40,19 @@ class Slice:
     pre_roll_frames: int
     """Frames before the span, there only to be decoded."""
     has_audio: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The same MP4 before its media is read: `head`, then these ranges of the recording."""
+
+    head: bytes
+    ranges: tuple[Range, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole MP4."""
+        return len(self.head) + sum(end - start for start, end in self.ranges)
 
 
 @dataclass(frozen=True)
@@ -60,23 +75,54 @@ def slice_span(source: BinaryIO, start_pts: int, end_pts: int) -> Slice:
 
     Raises NotSliceable for every file and span that must be left to a demuxer.
     """
-    movie = read_movie(source)
-    picture = _picture(source, movie.video, start_pts, end_pts)
-    excerpts = [picture, *([_sound(movie.audio, picture)] if movie.audio else [])]
-    ticks_per_s = common_ticks_per_s([excerpt.track.ticks_per_s for excerpt in excerpts])
+    movie, excerpts = _excerpts(source, start_pts, end_pts)
     parts, media = read_media(source, [excerpt.samples for excerpt in excerpts], movie.file_bytes)
-    tracks = [
-        _clip_track(excerpt, own, ticks_per_s) for excerpt, own in zip(excerpts, media, strict=True)
-    ]
     bytes_copied = sum(map(len, parts))
-    head = write_head(movie.placement, tracks, ticks_per_s, bytes_copied)
+    picture = excerpts[0]
     return Slice(
-        parts=[head, *parts],
+        parts=[_head(movie, excerpts, media, bytes_copied), *parts],
         packets=len(picture.samples.pts),
         bytes_copied=bytes_copied,
         pre_roll_frames=int((picture.samples.pts < picture.shown_from).sum()),
         has_audio=movie.audio is not None,
     )
+
+
+def plan_span(source: BinaryIO, start_pts: int, end_pts: int) -> Plan:
+    """What `slice_span` would make, byte for byte, for who reads the media later or in part.
+
+    Besides the index, only key frames are read; all frames where an HEVC track's name depends on
+    them. Raises NotSliceable like `slice_span`.
+    """
+    movie, excerpts = _excerpts(source, start_pts, end_pts)
+    ranges, media = leave_media(source, [excerpt.samples for excerpt in excerpts], movie.file_bytes)
+    if isinstance(source, ReadsAhead):
+        source.expect(ranges if movie.video.format == b"hev1" else _key_frames(excerpts[0]))
+    media_bytes = sum(end - start for start, end in ranges)
+    return Plan(_head(movie, excerpts, media, media_bytes), tuple(ranges))
+
+
+def _excerpts(source: BinaryIO, start_pts: int, end_pts: int) -> tuple[Movie, list[_Excerpt]]:
+    """The recording's index, and what of its picture, then of its sound, is needed."""
+    movie = read_movie(source)
+    picture = _picture(source, movie.video, start_pts, end_pts)
+    return movie, [picture, *([_sound(movie.audio, picture)] if movie.audio else [])]
+
+
+def _head(
+    movie: Movie, excerpts: Sequence[_Excerpt], media: Sequence[Media], media_bytes: int
+) -> bytes:
+    ticks_per_s = common_ticks_per_s([excerpt.track.ticks_per_s for excerpt in excerpts])
+    tracks = [
+        _clip_track(excerpt, own, ticks_per_s) for excerpt, own in zip(excerpts, media, strict=True)
+    ]
+    return write_head(movie.placement, tracks, ticks_per_s, media_bytes)
+
+
+def _key_frames(picture: _Excerpt) -> list[Range]:
+    samples, keys = picture.samples, picture.samples.is_key
+    sizes = zip(samples.offset[keys].tolist(), samples.size[keys].tolist(), strict=True)
+    return [(start, start + size) for start, size in sizes]
 
 
 def _picture(source: BinaryIO, track: Track, start_pts: int, end_pts: int) -> _Excerpt:
