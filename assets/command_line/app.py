@@ -18,6 +18,7 @@ from assets.command_line import (
     retry,
     sample,
     search,
+    serve,
 )
 from assets.command_line.console import err
 from lakehouse.errors import UserError
@@ -46,6 +47,7 @@ for module in (
     report,
     clip,
     export,
+    serve,
     maintain,
     doctor,
 ):

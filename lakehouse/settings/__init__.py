@@ -20,6 +20,7 @@ from lakehouse.settings.models import (
     VllmJudge,
 )
 from lakehouse.settings.queries import QuerySettings
+from lakehouse.settings.web import WebSettings
 from lakehouse.settings.whole import (
     DEFAULT_SETTINGS_FILE,
     MINILM_PACKAGE,
@@ -67,6 +68,7 @@ __all__ = [
     "VisionSettings",
     "VllmCaptioner",
     "VllmJudge",
+    "WebSettings",
     "load_settings",
     "settings_file",
 ]

@@ -33,6 +33,7 @@ from lakehouse.settings.models import (
     SentenceEmbedder,
 )
 from lakehouse.settings.queries import QuerySettings
+from lakehouse.settings.web import WebSettings
 
 SETTINGS_VARIABLE = "LAKEHOUSE_SETTINGS"
 DEFAULT_SETTINGS_FILE = "lakehouse.toml"
@@ -203,6 +204,7 @@ class Settings(BaseSettings):
     maintenance: MaintenanceSettings = MaintenanceSettings()
     events: EventSettings = EventSettings()
     query: QuerySettings = QuerySettings()
+    web: WebSettings = WebSettings()
     clips: ClipSettings = ClipSettings()
     thresholds: Thresholds = Thresholds()
     captioners: dict[VariantName, CaptionerSettings] = {

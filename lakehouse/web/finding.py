@@ -1,0 +1,58 @@
+"""Search for the pages: today's `lakehouse.query.search`, and the vectors behind similar clips.
+
+The one file that knows how a search is called; what of the clips is shown is `listing`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from lakehouse.query.search import Filters, search
+from lakehouse.query.tables import embedding_tables
+from lakehouse.settings import Settings
+from lakehouse.tables.lake import Lake, TableMissingError
+from lakehouse.web.reading import Reading
+
+_MOST_MATCHES = 500
+
+
+@dataclass(frozen=True)
+class Match:
+    """A clip that was found, and the caption that matched, if one did."""
+
+    clip_id: str
+    score: float
+    text: str | None
+
+
+def by_text(lake: Lake, settings: Settings, text: str) -> list[Match]:
+    """The clips whose captions match best, best first. Only clips that pass have any."""
+    found = search(lake, settings, text, Filters(), _MOST_MATCHES)
+    return [
+        Match(clip_id, score, matched)
+        for clip_id, score, matched in found.select("clip_id", "score", "text").iter_rows()
+    ]
+
+
+def similar(reading: Reading, clip_id: str, count: int) -> list[Match]:
+    """The clips that look most like this one, by its first stored vector; none without one."""
+    for table in embedding_tables(reading.settings).values():
+        try:
+            dataset = reading.dataset(table)
+        except TableMissingError:
+            continue
+        own = pl.DataFrame(dataset.to_table(columns=["vector"], filter=f"clip_id = '{clip_id}'"))
+        if not own.is_empty():
+            return _nearest(dataset, own.get_column("vector")[0].to_numpy(), clip_id, count)
+    return []
+
+
+def _nearest(dataset: Any, vector: Any, clip_id: str, count: int) -> list[Match]:
+    found = dataset.scanner(
+        columns=["clip_id", "_distance"],
+        nearest={"column": "vector", "q": vector, "k": count, "metric": "cosine"},
+        filter=f"clip_id != '{clip_id}'",
+        prefilter=True,
+    ).to_table()
+    return [Match(row["clip_id"], 1 - row["_distance"], None) for row in found.to_pylist()]

@@ -1,0 +1,176 @@
+"""Lists of clips: which ones, in which order, and what their cards show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import duckdb
+
+from lakehouse.web.finding import Match, by_text
+from lakehouse.web.models import ClipCard, ClipList, Outcome
+from lakehouse.web.reading import Reading, Refused, Row
+
+PAGE = 24
+"""Clips on a page."""
+
+Verdict = Literal["any", "passed", "rejected", "too_short", "failed"]
+
+CLIPS_SHOWN = """
+    SELECT c.clip_id, c.recording_id, c.day, c.camera, c.start_s, c.end_s, c.status, c.state,
+        c.boundary, c.profile, c.error, r.key, r.robot, r.codec, r.width, r.height, r.duration_s,
+        r.frame_rate, r.start_time, v.passed, coalesce(v.reasons, []) AS reasons,
+        s.* EXCLUDE (clip_id, recording_id, etag, day, camera, fingerprint, stage_version,
+            content_hash, attempts, run_id)
+    FROM clips c JOIN recordings r ON r.recording_id = c.recording_id
+    LEFT JOIN verdicts v ON v.clip_id = c.clip_id LEFT JOIN scores s ON s.clip_id = c.clip_id
+"""
+"""Every clip with what its card shows, and the columns that a visitor's condition may use."""
+_OF_VERDICT = {
+    "passed": "passed",
+    "rejected": "NOT passed",
+    "too_short": "status = 'too_short'",
+    "failed": "status = 'failed'",
+}
+_SHOWN = "clip_id, day, camera, key, start_s, end_s, status, passed, reasons"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visitor wants to see; none, and empty, mean any. `where` is SQL over the columns of
+    clips, recordings, scores and verdicts."""
+
+    text: str = ""
+    first_day: date | None = None
+    last_day: date | None = None
+    cameras: tuple[str, ...] = ()
+    verdict: Verdict = "any"
+    where: str = ""
+    page: int = 1
+
+
+def clip_list(reading: Reading, asked: Asked) -> ClipList:
+    """One page of the clips that fit. Raises Refused for a condition that is none."""
+    matches: dict[str, Match] | None = None
+    if asked.text:
+        found = by_text(reading.lake, reading.settings, asked.text)
+        matches = {match.clip_id: match for match in found}
+    rows = _rows(reading, asked, matches)
+    partitions = reading.ask("SELECT DISTINCT day, camera FROM recordings")
+    return ClipList(
+        clips=cards(reading, rows[:PAGE], matches or {}),
+        page=asked.page,
+        has_more=len(rows) > PAGE,
+        days=sorted({row["day"] for row in partitions}, reverse=True),
+        cameras=sorted({row["camera"] for row in partitions}),
+    )
+
+
+def cards(
+    reading: Reading, rows: Sequence[Row], matches: Mapping[str, Match] | None = None
+) -> list[ClipCard]:
+    """The cards of these rows, in their order. A row has the columns that a card shows of clips,
+    recordings and verdicts."""
+    ids = [row["clip_id"] for row in rows]
+    frames, texts = _frame_ids(reading, ids), _texts(reading, ids)
+    made = []
+    for row in rows:
+        match = (matches or {}).get(row["clip_id"])
+        made.append(
+            ClipCard(
+                clip_id=row["clip_id"],
+                day=row["day"],
+                camera=row["camera"],
+                key=row["key"],
+                start_s=row["start_s"],
+                end_s=row["end_s"],
+                outcome=outcome(row["status"], row["passed"]),
+                reasons=row["reasons"],
+                text=(match.text if match else None) or texts.get(row["clip_id"]),
+                score=match.score if match else None,
+                frame_ids=frames.get(row["clip_id"], []),
+            )
+        )
+    return made
+
+
+def cards_of(reading: Reading, matches: Sequence[Match]) -> list[ClipCard]:
+    """The cards of these clips, in their order; of those that lie in the bucket today."""
+    by_id = {match.clip_id: match for match in matches}
+    rows = reading.ask(
+        f"SELECT {_SHOWN} FROM ({CLIPS_SHOWN}) WHERE clip_id IN (SELECT unnest(?::VARCHAR[]))",
+        [list(by_id)],
+    )
+    place = {clip_id: number for number, clip_id in enumerate(by_id)}
+    return cards(reading, sorted(rows, key=lambda row: place[row["clip_id"]]), by_id)
+
+
+def outcome(status: str, passed: bool | None) -> Outcome:
+    """What became of a clip of this status and verdict."""
+    if status == "too_short":
+        return "too_short"
+    if status == "failed":
+        return "failed"
+    if passed is None:
+        return "unjudged"
+    return "passed" if passed else "rejected"
+
+
+def _rows(reading: Reading, asked: Asked, matches: Mapping[str, Match] | None) -> list[Row]:
+    """The rows of the page, and one more if there is another."""
+    parts: list[str] = []
+    values: list[object] = []
+    order = "day DESC, camera, key, start_s"
+    if matches is not None:
+        parts.append("clip_id IN (SELECT unnest(?::VARCHAR[]))")
+        order = "list_position(?::VARCHAR[], clip_id)"
+        values.append(list(matches))
+    if asked.first_day is not None:
+        parts.append("day >= ?")
+        values.append(asked.first_day)
+    if asked.last_day is not None:
+        parts.append("day <= ?")
+        values.append(asked.last_day)
+    if asked.cameras:
+        parts.append("camera IN (SELECT unnest(?::VARCHAR[]))")
+        values.append(list(asked.cameras))
+    if asked.verdict != "any":
+        parts.append(_OF_VERDICT[asked.verdict])
+    if asked.where.strip():
+        parts.append(f"({_condition(asked.where)}\n)")
+    if matches is not None:
+        values.append(list(matches))
+    query = f"""
+        SELECT {_SHOWN} FROM ({CLIPS_SHOWN}) WHERE {" AND ".join(parts) or "true"}
+        ORDER BY {order} LIMIT {PAGE + 1} OFFSET {PAGE * (asked.page - 1)}
+    """
+    try:
+        return reading.ask(query, values)
+    except (duckdb.Error, ValueError) as error:
+        if not asked.where.strip():
+            raise
+        said = next(iter(str(error).splitlines()), "")
+        raise Refused(f"this condition is no SQL over clips: {said}") from error
+
+
+def _condition(where: str) -> str:
+    """The text, if it is one expression. It could do no harm otherwise, the connection being locked
+    and the statement prepared, but its error would be hard to read."""
+    try:
+        duckdb.SQLExpression(where)
+    except (duckdb.Error, ValueError) as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise Refused(f"this condition is no SQL: {said}") from error
+    return where
+
+
+def _frame_ids(reading: Reading, clip_ids: Sequence[str]) -> dict[str, list[str]]:
+    query = """SELECT clip_id, list(frame_id ORDER BY pts) AS frames FROM frames
+        WHERE clip_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY clip_id"""
+    return {row["clip_id"]: row["frames"] for row in reading.ask(query, [list(clip_ids)])}
+
+
+def _texts(reading: Reading, clip_ids: Sequence[str]) -> dict[str, str]:
+    query = """SELECT clip_id, first(text ORDER BY variant) AS text FROM captions
+        WHERE text IS NOT NULL AND clip_id IN (SELECT unnest(?::VARCHAR[])) GROUP BY clip_id"""
+    return {row["clip_id"]: row["text"] for row in reading.ask(query, [list(clip_ids)])}

@@ -1,0 +1,177 @@
+"""Warm tables for the requests: opened once, and again when somebody has committed.
+
+Which questions are asked is the pages' business.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+from lakehouse.errors import UserError
+from lakehouse.query.views import connect
+from lakehouse.settings import Settings
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.schemas import CAPTIONS, CLIPS, FRAMES, RECORDINGS, SCORES, Table
+
+_CONNECTIONS = 4
+_WATCHED = (RECORDINGS, CLIPS, FRAMES, SCORES, CAPTIONS)
+_MEMORY = "2GB"
+_MOST_KEPT_ROWS = 2_000_000
+_KEPT = ("recordings", "clips", "frames", "scores", "captions", "verdicts", "ledger")
+"""Views whose rows are kept in memory, so that a page doesn't wait for files."""
+
+Row = dict[str, Any]
+
+
+class NotFound(Exception):  # noqa: N818, it is an answer
+    """There is no such thing in the lake; the message says what."""
+
+
+class Refused(Exception):  # noqa: N818, it is an answer
+    """What was asked can't be answered; the message says why."""
+
+
+class Reading:
+    """Answers questions over the views of a lake, for several threads at once.
+
+    All see one moment of the lake, which is replaced by the tables of now when one has a new
+    version; that is looked at every `web.refresh_s`. Up to two million rows are held in memory,
+    without pictures and vectors; a larger lake is asked itself.
+    """
+
+    def __init__(self, lake: Lake, settings: Settings) -> None:
+        self.lake = lake
+        self.settings = settings
+        self._free = threading.BoundedSemaphore(_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._idle: list[tuple[int, duckdb.DuckDBPyConnection]] = []
+        self._held: tuple[int, duckdb.DuckDBPyConnection] | None = None
+        self._datasets: dict[str, Any] = {}
+        self._generation = 0
+        self._looked_at = -float("inf")
+
+    def ask(self, query: str, values: Sequence[object] = ()) -> list[Row]:
+        """The rows of a query. Raises Refused if it takes longer than `web.query_s`."""
+        with self._connection() as connection:
+            return _rows(connection, query, values, self.settings.web.query_s)
+
+    def dataset(self, table: Table) -> Any:
+        """The table, as a LanceDataset, at a version of a moment ago. Raises UserError."""
+        self._refresh()
+        with self._lock:
+            found = self._datasets.get(table.name)
+        if found is None:
+            found = self.lake.dataset(table)
+            with self._lock:
+                self._datasets[table.name] = found
+        return found
+
+    def close(self) -> None:
+        """Close what is kept; a later question opens it again."""
+        with self._lock:
+            idle, self._idle, self._datasets = self._idle, [], {}
+            self._held, self._looked_at = None, -float("inf")
+            self._generation += 1
+        for _, connection in idle:
+            connection.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        self._refresh()
+        with self._free:
+            with self._lock:
+                generation = self._generation
+                kept = self._idle.pop() if self._idle else None
+            if kept is not None and kept[0] != generation:
+                kept[1].close()
+                kept = None
+            connection = kept[1] if kept else self._opened(generation)
+            try:
+                yield connection
+            except (UserError, duckdb.Error, OSError):
+                connection.close()
+                raise
+            with self._lock:
+                self._idle.append((generation, connection))
+
+    def _opened(self, generation: int) -> duckdb.DuckDBPyConnection:
+        """A connection over the tables of this generation, or of a later moment."""
+        with self._opening:
+            if self._held is not None and self._held[0] == generation:
+                return self._held[1].cursor()
+            connection = connect(self.lake, self.settings)
+            if not _hold(connection):
+                return _locked(connection)
+            self._held = generation, _locked(connection)
+            return connection.cursor()
+
+    def _refresh(self) -> None:
+        """Begin a new generation if a table has a newer version, or can't be looked at."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._looked_at < self.settings.web.refresh_s:
+                return
+            self._looked_at = now
+            watched = dict(self._datasets)
+        for table in _WATCHED:
+            if table.name not in watched:
+                watched[table.name] = self.lake.dataset(table)
+        changed = any(not _is_latest(dataset) for dataset in watched.values())
+        with self._lock:
+            if changed:
+                self._generation += 1
+                self._datasets = {}
+            else:
+                self._datasets = {**watched, **self._datasets}
+
+
+def _is_latest(dataset: Any) -> bool:
+    try:
+        return bool(dataset.latest_version == dataset.version)
+    except (OSError, ValueError):  # it is gone, or out of reach: opening it again says which
+        return False
+
+
+def _hold(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Put the rows of the views into memory, where all cursors see them; whether they fit."""
+    counted = "SELECT (SELECT count(*) FROM frames_rows) + (SELECT count(*) FROM clips_rows)"
+    if connection.execute(counted).fetchall()[0][0] > _MOST_KEPT_ROWS:
+        return False
+    for view in _KEPT:
+        connection.execute(f"CREATE TABLE memory.main.{view} AS SELECT * FROM temp.main.{view}")
+    return True
+
+
+def _locked(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """What visitors write as SQL reaches no file and no network, and no more memory than this."""
+    for setting in (
+        "threads = 2",
+        f"memory_limit = '{_MEMORY}'",
+        "temp_directory = ''",
+        "python_enable_replacements = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
+    return connection
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object], deadline_s: float
+) -> list[Row]:
+    ended = threading.Timer(deadline_s, connection.interrupt)
+    ended.daemon = True
+    ended.start()
+    try:
+        result = connection.execute(query, values)
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    except duckdb.InterruptException as error:
+        raise Refused(f"this took longer than {deadline_s:g} s; ask for less") from error
+    finally:
+        ended.cancel()

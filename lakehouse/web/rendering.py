@@ -1,0 +1,57 @@
+"""Models as HTML. All that comes from outside is escaped: it is shown as text."""
+
+import math
+from functools import cache
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+_WORDS = {
+    "too_short": "too short",
+    "over_exposed": "over-exposed",
+    "start_time": "by the time at which both recordings state to start",
+    "name": "same offset in the recording of the same name; no start time is known",
+    "order": "same offset in the recording at the same place in the day's order; "
+    "no start time is known",
+}
+
+
+def render(template: str, status: int = 200, **shown: object) -> HTMLResponse:
+    """A page."""
+    return HTMLResponse(_environment().get_template(template).render(**shown), status)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lakehouse.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clock"] = clock
+    environment.filters["words"] = words
+    environment.filters["number"] = number
+    return environment
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people write them: 0:07.3, 12:00.0, 1:02:03."""
+    tenths = round(max(seconds, 0.0) * 10)
+    minutes, rest = divmod(tenths, 600)
+    if minutes < 60:
+        return f"{minutes}:{rest // 10:02d}.{rest % 10}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"
+
+
+def words(name: str) -> str:
+    """A name from the tables in words."""
+    return _WORDS.get(name, name)
+
+
+def number(value: float | None) -> str:
+    """Three digits, or a dash for nothing."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3g}"

@@ -1,0 +1,68 @@
+"""What all routes share: the tables, the bucket, and what of a clip is sent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import Annotated
+
+from fastapi import Path
+
+from lakehouse.settings import Settings
+from lakehouse.storage.bucket import Bucket
+from lakehouse.web.clip import clip_row
+from lakehouse.web.previews import Previews
+from lakehouse.web.reading import NotFound, Reading
+from lakehouse.web.streaming import Plans
+from lakehouse.web.tasks import Footage
+
+Id = Annotated[str, Path(pattern=r"^[0-9a-z][0-9a-z-]{0,127}$", description="As in the views.")]
+"""An id in an address. None of them leads anywhere: they are looked up, never opened."""
+
+
+@dataclass
+class Site:
+    """One lake and its bucket, for all requests."""
+
+    settings: Settings
+    reading: Reading
+    open_bucket: Callable[[], Bucket]
+    plans: Plans = field(default_factory=Plans)
+    _lock: Lock = field(default_factory=Lock)
+    _bucket: Bucket | None = None
+
+    @cached_property
+    def previews(self) -> Previews:
+        """Made videos."""
+        return Previews(self.settings)
+
+    @property
+    def bucket(self) -> Bucket:
+        """Where the recordings lie. Raises UserError as long as it can't be reached."""
+        with self._lock:
+            if self._bucket is None:
+                self._bucket = self.open_bucket()
+            return self._bucket
+
+    def footage(self, clip_id: str) -> tuple[Footage, float]:
+        """The bytes behind a clip, and its seconds. Raises NotFound, also where it has none."""
+        row = clip_row(self.reading, clip_id)
+        if row["status"] == "failed" or row["container"] is None:
+            raise NotFound(f"clip {clip_id} holds no frames: {row['error']}")
+        return (
+            Footage(
+                bucket=self.bucket,
+                key=row["key"],
+                etag=row["etag"],
+                container=row["container"],
+                start_pts=row["start_pts"],
+                end_pts=row["end_pts"],
+            ),
+            row["end_s"] - row["start_s"],
+        )
+
+    def close(self) -> None:
+        """Close the tables, and end what is being made."""
+        self.reading.close()
+        if "previews" in vars(self):
+            self.previews.close()
