@@ -1,7 +1,9 @@
 """`lakehouse serve`: the clip browser."""
 
 import os
+import signal
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -45,7 +47,9 @@ def serve(
         )
         # Its log would hold addresses, and so the token.
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-        uvicorn.Server(config).run(sockets=[listening])
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is raised again at the end
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
     err.print("stopped", highlight=False)
 
 

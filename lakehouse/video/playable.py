@@ -12,7 +12,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from lakehouse.video.probe import open_container, video_stream
+from lakehouse.video.probe import ProbeError, open_container, video_stream
 
 _TICKS_PER_S = 90_000
 _PIECE_BYTES = 2**20
@@ -26,10 +26,7 @@ def playable(clip: BinaryIO, longest_px: int) -> Iterator[bytes]:
     Raises ProbeError, and PyAV's FFmpegError, where the clip can't be read or shows no frame.
     """
     encoded = io.BytesIO()
-    with (
-        open_container(clip, "mov") as source,
-        av.open(encoded, "w", format="mp4", container_options={"movflags": "+faststart"}) as target,
-    ):
+    with open_container(clip, "mov") as source, av.open(encoded, "w", format="mp4") as target:
         stream = None
         for frame in source.decode(video_stream(source)):
             picture = _upright(frame, longest_px)
@@ -43,8 +40,9 @@ def playable(clip: BinaryIO, longest_px: int) -> Iterator[bytes]:
             picture.pts = round((frame.time or 0.0) * _TICKS_PER_S)
             picture.time_base = Fraction(1, _TICKS_PER_S)
             target.mux(stream.encode(picture))
-        if stream is not None:
-            target.mux(stream.encode(None))
+        if stream is None:
+            raise ProbeError("it shows no frame")
+        target.mux(stream.encode(None))
     made = encoded.getbuffer()
     for start in range(0, len(made), _PIECE_BYTES):
         yield bytes(made[start : start + _PIECE_BYTES])

@@ -74,10 +74,11 @@ class Reading:
     def close(self) -> None:
         """Close what is kept; a later question opens it again."""
         with self._lock:
-            idle, self._idle, self._datasets = self._idle, [], {}
+            closed, self._idle, self._datasets = self._idle, [], {}
+            closed += [self._held] if self._held else []
             self._held, self._looked_at = None, -float("inf")
             self._generation += 1
-        for _, connection in idle:
+        for _, connection in closed:
             connection.close()
 
     @contextmanager
