@@ -15,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lakehouse.query.clip import export_clip
+from lakehouse.settings import S3Settings
 from lakehouse.tables.schemas import CLIPS, FRAMES
 from lakehouse.web.cache import Cache, TooLarge
 from tests.lakes import Site, site
@@ -135,6 +136,21 @@ class TestVideo:
             assert answer.status_code == 503
             assert "create or mount it" in answer.json()["detail"]
             assert client.get(f"/clips/{clip}").status_code == 200
+
+    def test_out_of_a_bucket_on_s3_it_is_the_same(
+        self, tmp_path: Path, s3_url: str, s3_settings: S3Settings
+    ) -> None:
+        made = site(tmp_path).changed(bucket=f"{s3_url}/footage", s3=s3_settings)
+        made.put("film.mp4", record(moving(100, width=640, height=480), audio="aac"))
+        made.run()
+        clip = str(made.rows(CLIPS, "clip_id")[0]["clip_id"])
+        export_clip(made.lake, made.bucket, clip, tmp_path / "clip.mp4")
+        exported = (tmp_path / "clip.mp4").read_bytes()
+        with browsing(made, tmp_path / "previews") as client:
+            assert client.get(f"/clips/{clip}/video.mp4").content == exported
+            wanted = {"Range": "bytes=70000-90000"}
+            part = client.get(f"/clips/{clip}/video.mp4", headers=wanted)
+            assert part.content == exported[70000:90001]
 
     def test_of_a_container_without_ranges_it_is_cut_by_a_demuxer(self, tmp_path: Path) -> None:
         made, clip = film_site(tmp_path, "film.mkv", record(moving(60), suffix="mkv"))

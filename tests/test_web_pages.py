@@ -13,6 +13,7 @@ from lakehouse.stages.recordings import recording_id
 from lakehouse.tables.schemas import CLIPS, FRAMES
 from tests.lakes import PARTITION, Site, film, key_of, site
 from tests.queried import REAR, ROOMS, first_clip
+from tests.videos import moving, record
 from tests.web_sites import browsing
 
 HOSTILE = "<img src=x onerror=alert(1)>.mp4"
@@ -150,6 +151,20 @@ class TestClip:
         assert other["clip"]["start_s"] == pytest.approx(2, abs=0.11)
         assert other["offset_s"] == pytest.approx(1, abs=0.11)
         assert other["matched_by"] == "name"
+
+    def test_cameras_whose_recordings_state_when_they_start_are_laid_beside_each_other_by_that(
+        self, tmp_path: Path
+    ) -> None:
+        made = site(tmp_path)
+        made.put("a.mp4", record(moving(100), started="2026-01-02T10:00:00Z"))
+        made.put("b.mp4", record(moving(100), started="2026-01-02T09:59:58Z"), REAR)
+        for partition in (PARTITION, REAR):
+            made.run(partition)
+        with browsing(made, tmp_path / "previews") as client:
+            clips = client.get("/api/clips", params={"camera": "rex-front"}).json()["clips"]
+            other = client.get(f"/api/clips/{clips[0]['clip_id']}").json()["others"][0]
+        assert other["matched_by"] == "start_time"
+        assert other["clip"]["start_s"] + other["offset_s"] == pytest.approx(2)
 
     def test_of_a_failed_one_the_error_is_shown_and_nothing_to_play(
         self, client: TestClient

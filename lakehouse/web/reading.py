@@ -11,14 +11,13 @@ from typing import Any
 
 import duckdb
 
-from lakehouse.errors import UserError
+from lakehouse.query.tables import FIXED, score_tables
 from lakehouse.query.views import connect
 from lakehouse.settings import Settings
 from lakehouse.tables.lake import Lake
-from lakehouse.tables.schemas import CAPTIONS, CLIPS, FRAMES, RECORDINGS, SCORES, Table
+from lakehouse.tables.schemas import Table
 
 _CONNECTIONS = 4
-_WATCHED = (RECORDINGS, CLIPS, FRAMES, SCORES, CAPTIONS)
 _MEMORY = "2GB"
 _MOST_KEPT_ROWS = 2_000_000
 _KEPT = ("recordings", "clips", "frames", "scores", "captions", "verdicts", "ledger")
@@ -94,7 +93,7 @@ class Reading:
             connection = kept[1] if kept else self._opened(generation)
             try:
                 yield connection
-            except (UserError, duckdb.Error, OSError):
+            except BaseException:
                 connection.close()
                 raise
             with self._lock:
@@ -112,23 +111,22 @@ class Reading:
             return connection.cursor()
 
     def _refresh(self) -> None:
-        """Begin a new generation if a table has a newer version, or can't be looked at."""
+        """Begin a new generation if a table has a newer version. Raises UserError."""
         with self._lock:
             now = time.monotonic()
             if now - self._looked_at < self.settings.web.refresh_s:
                 return
             self._looked_at = now
-            watched = dict(self._datasets)
-        for table in _WATCHED:
-            if table.name not in watched:
-                watched[table.name] = self.lake.dataset(table)
-        changed = any(not _is_latest(dataset) for dataset in watched.values())
+            known = {name: d for name, d in self._datasets.items() if _is_latest(d)}
+        changed = False
+        for table in (*FIXED, *score_tables(self.settings).values()):
+            if table.name not in known and (table in FIXED or self.lake.exists(table)):
+                # Before the views are opened: they are never older than what is watched.
+                known[table.name] = self.lake.dataset(table)
+                changed = True
         with self._lock:
-            if changed:
-                self._generation += 1
-                self._datasets = {}
-            else:
-                self._datasets = {**watched, **self._datasets}
+            self._datasets = known
+            self._generation += changed
 
 
 def _is_latest(dataset: Any) -> bool:

@@ -47,7 +47,7 @@ class Site:
     def footage(self, clip_id: str) -> tuple[Footage, float]:
         """The bytes behind a clip, and its seconds. Raises NotFound, also where it has none."""
         row = clip_row(self.reading, clip_id)
-        if row["status"] == "failed" or row["container"] is None:
+        if row["status"] == "failed" or row["container"] is None or row["start_pts"] is None:
             raise NotFound(f"clip {clip_id} holds no frames: {row['error']}")
         return (
             Footage(
