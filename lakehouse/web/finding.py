@@ -1,4 +1,4 @@
-"""Search for the pages: today's `lakehouse.query.search`, and the vectors behind similar clips.
+"""Search for the pages: `lakehouse.query`'s, and the vectors behind similar clips.
 
 The one file that knows how a search is called; what of the clips is shown is `listing`.
 """
@@ -8,30 +8,39 @@ from typing import Any
 
 import polars as pl
 
-from lakehouse.query.search import Filters, search
+from lakehouse.errors import UserError
+from lakehouse.query.asked import Filters, Query
 from lakehouse.query.tables import embedding_tables
-from lakehouse.settings import Settings
-from lakehouse.tables.lake import Lake, TableMissingError
-from lakehouse.web.reading import Reading
+from lakehouse.tables.lake import TableMissingError
+from lakehouse.web.reading import Reading, Refused
 
 _MOST_MATCHES = 500
 
 
 @dataclass(frozen=True)
 class Match:
-    """A clip that was found, and the caption that matched, if one did."""
+    """A clip that was found, how similar it is where that was asked, and the caption that matched,
+    if one did."""
 
     clip_id: str
-    score: float
+    score: float | None
     text: str | None
 
 
-def by_text(lake: Lake, settings: Settings, text: str) -> list[Match]:
-    """The clips whose captions match best, best first. Only clips that pass have any."""
-    found = search(lake, settings, text, Filters(), _MOST_MATCHES)
+def by_text(reading: Reading, text: str, filters: Filters) -> list[Match]:
+    """The clips of the filters that match best, best first.
+
+    Raises Refused for a condition that is none, UserError where no search is possible.
+    """
+    try:
+        found = reading.opened.search(Query(text=text, fold=False), filters, _MOST_MATCHES)
+    except UserError as error:
+        if filters.where:
+            raise Refused(str(error)) from error
+        raise
     return [
-        Match(clip_id, score, matched)
-        for clip_id, score, matched in found.select("clip_id", "score", "text").iter_rows()
+        Match(clip_id, None, matched)
+        for clip_id, matched in found.select("clip_id", "text").iter_rows()
     ]
 
 

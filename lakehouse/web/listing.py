@@ -7,6 +7,7 @@ from typing import Literal
 
 import duckdb
 
+from lakehouse.query.asked import Filters
 from lakehouse.web.finding import Match, by_text
 from lakehouse.web.models import ClipCard, ClipList, Outcome
 from lakehouse.web.reading import Reading, Refused, Row
@@ -53,7 +54,7 @@ def clip_list(reading: Reading, asked: Asked) -> ClipList:
     """One page of the clips that fit. Raises Refused for a condition that is none."""
     matches: dict[str, Match] | None = None
     if asked.text:
-        found = by_text(reading.lake, reading.settings, asked.text)
+        found = by_text(reading, asked.text, _filters(asked))
         matches = {match.clip_id: match for match in found}
     rows = _rows(reading, asked, matches)
     partitions = reading.ask("SELECT DISTINCT day, camera FROM recordings")
@@ -114,6 +115,17 @@ def outcome(status: str, passed: bool | None) -> Outcome:
     if passed is None:
         return "unjudged"
     return "passed" if passed else "rejected"
+
+
+def _filters(asked: Asked) -> Filters:
+    """What of it a search can be told; the rest is asked of what it finds."""
+    return Filters(
+        first_day=asked.first_day,
+        last_day=asked.last_day,
+        cameras=asked.cameras,
+        verdict=asked.verdict if asked.verdict in ("passed", "rejected") else "any",
+        where=asked.where or None,
+    )
 
 
 def _rows(reading: Reading, asked: Asked, matches: Mapping[str, Match] | None) -> list[Row]:

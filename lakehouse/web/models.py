@@ -26,7 +26,7 @@ class ClipCard(BaseModel):
     text: str | None
     """A caption of it; of a search, the one that matched."""
     score: float | None
-    """How well it matched, where it was searched for."""
+    """How similar it is, a cosine, among similar clips."""
     frame_ids: list[str]
 
 

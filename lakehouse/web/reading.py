@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from lakehouse.query.opened import Opened
 from lakehouse.query.tables import FIXED, score_tables
 from lakehouse.query.views import connect
 from lakehouse.settings import Settings
@@ -43,8 +44,10 @@ class Reading:
     """
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
-        self.lake = lake
         self.settings = settings
+        self.opened = Opened(lake, settings)
+        """For searches."""
+        self.lake: Lake = self.opened.lake
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
         self._lock = threading.Lock()
         self._opening = threading.Lock()
@@ -77,6 +80,7 @@ class Reading:
             closed += [self._held] if self._held else []
             self._held, self._looked_at = None, -float("inf")
             self._generation += 1
+        self.opened.close()
         for _, connection in closed:
             connection.close()
 
