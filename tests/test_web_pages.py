@@ -2,14 +2,20 @@
 
 import html
 import re
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pytest
 from fastapi.testclient import TestClient
 
+from lakehouse.query.views import connect
+from lakehouse.settings import Settings
 from lakehouse.stages.recordings import recording_id
+from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CLIPS, FRAMES
 from tests.lakes import PARTITION, Site, film, key_of, site
 from tests.queried import REAR, ROOMS, first_clip
@@ -298,3 +304,27 @@ def test_the_openapi_document_describes_the_answers(client: TestClient) -> None:
 
 def first_clip_of_dark() -> str:
     return f"{recording_id(key_of('dark.mp4'))}-0000000"
+
+
+def test_while_one_visitor_waits_for_new_rows_others_are_answered_with_the_last(
+    copy: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, opened = threading.Event(), threading.Event()
+
+    def slowly(lake: Lake, settings: Settings) -> duckdb.DuckDBPyConnection:
+        if before:
+            opening.set()
+            assert opened.wait(30)
+        return connect(lake, settings)
+
+    before: list[int] = []
+    monkeypatch.setattr("lakehouse.web.reading.connect", slowly)
+    with browsing(copy, tmp_path / "previews") as client, ThreadPoolExecutor(1) as pool:
+        before.append(len(client.get("/api/clips").json()["clips"]))
+        copy.put("two.mp4", film(("shed", 2)))
+        copy.run()
+        waiting = pool.submit(client.get, "/api/clips")
+        assert opening.wait(30)
+        assert len(client.get("/api/clips").json()["clips"]) == before[0]
+        opened.set()
+        assert len(waiting.result().json()["clips"]) == before[0] + 1

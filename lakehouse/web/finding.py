@@ -58,10 +58,11 @@ def similar(reading: Reading, clip_id: str, count: int) -> list[Match]:
 
 
 def _nearest(dataset: Any, vector: Any, clip_id: str, count: int) -> list[Match]:
-    found = dataset.scanner(
-        columns=["clip_id", "_distance"],
-        nearest={"column": "vector", "q": vector, "k": count, "metric": "cosine"},
-        filter=f"clip_id != '{clip_id}'",
-        prefilter=True,
-    ).to_table()
-    return [Match(row["clip_id"], 1 - row["_distance"], None) for row in found.to_pylist()]
+    # It finds itself, too, which is cheaper than to look at every id.
+    nearest = {"column": "vector", "q": vector, "k": count + 1, "metric": "cosine"}
+    found = dataset.scanner(columns=["clip_id", "_distance"], nearest=nearest).to_table()
+    return [
+        Match(row["clip_id"], 1 - row["_distance"], None)
+        for row in found.to_pylist()
+        if row["clip_id"] != clip_id
+    ][:count]

@@ -94,7 +94,7 @@ class Reading:
             if kept is not None and kept[0] != generation:
                 kept[1].close()
                 kept = None
-            connection = kept[1] if kept else self._opened(generation)
+            generation, connection = kept or self._opened(generation)
             try:
                 yield connection
             except BaseException:
@@ -103,16 +103,21 @@ class Reading:
             with self._lock:
                 self._idle.append((generation, connection))
 
-    def _opened(self, generation: int) -> duckdb.DuckDBPyConnection:
-        """A connection over the tables of this generation, or of a later moment."""
-        with self._opening:
-            if self._held is not None and self._held[0] == generation:
-                return self._held[1].cursor()
-            connection = connect(self.lake, self.settings)
-            if not _hold(connection):
-                return _locked(connection)
-            self._held = generation, _locked(connection)
-            return connection.cursor()
+    def _opened(self, generation: int) -> tuple[int, duckdb.DuckDBPyConnection]:
+        """A connection over the tables of this generation, or of the one before as long as somebody
+        else makes this one; and which it is."""
+        held = self._held
+        if not self._opening.acquire(blocking=held is None) and held is not None:
+            return held[0], held[1].cursor()
+        try:
+            if self._held is None or self._held[0] != generation:
+                connection = connect(self.lake, self.settings)
+                if not _hold(connection):
+                    return generation, _locked(connection)
+                self._held = generation, _locked(connection)
+            return generation, self._held[1].cursor()
+        finally:
+            self._opening.release()
 
     def _refresh(self) -> None:
         """Begin a new generation if a table has a newer version. Raises UserError."""
