@@ -6,8 +6,6 @@ The one file that knows how a search is called; what of the clips is shown is `l
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from lakehouse.errors import UserError
 from lakehouse.query.asked import Filters, Query
 from lakehouse.query.tables import embedding_tables
@@ -48,12 +46,12 @@ def similar(reading: Reading, clip_id: str, count: int) -> list[Match]:
     """The clips that look most like this one, by its first stored vector; none without one."""
     for table in embedding_tables(reading.settings).values():
         try:
+            own = reading.rows(table, [clip_id], ["vector"])
             dataset = reading.dataset(table)
         except TableMissingError:
             continue
-        own = pl.DataFrame(dataset.to_table(columns=["vector"], filter=f"clip_id = '{clip_id}'"))
-        if not own.is_empty():
-            return _nearest(dataset, own.get_column("vector")[0].to_numpy(), clip_id, count)
+        if own:
+            return _nearest(dataset, own[0]["vector"], clip_id, count)
     return []
 
 

@@ -5,7 +5,6 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from lakehouse.tables.lake import among
 from lakehouse.tables.schemas import FRAMES
 from lakehouse.video.mp4.slicer import Plan
 from lakehouse.web.models import Problem
@@ -83,8 +82,7 @@ def media_routes(site: Site) -> APIRouter:
 def _jpeg(site: Site, frame_id: str) -> Response:
     if not site.reading.ask("SELECT 1 FROM frames WHERE frame_id = ?", [frame_id]):
         raise NotFound(f"there is no frame {frame_id}, or its footage was removed or replaced")
-    where = among("frame_id", [frame_id])
-    rows = site.reading.dataset(FRAMES).to_table(columns=["jpeg"], filter=where).to_pylist()
+    rows = site.reading.rows(FRAMES, [frame_id], ["jpeg"])
     if not rows:
         raise NotFound(f"frame {frame_id} was replaced just now")
     # An id ends in what its frame was made from: another picture has another id.

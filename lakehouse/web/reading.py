@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import duckdb
+import polars as pl
 
 from lakehouse.query.opened import Opened
+from lakehouse.query.resident import Lookup
 from lakehouse.query.tables import FIXED, score_tables
 from lakehouse.query.views import connect
 from lakehouse.settings import Settings
@@ -54,6 +56,8 @@ class Reading:
         self._idle: list[tuple[int, duckdb.DuckDBPyConnection]] = []
         self._held: tuple[int, duckdb.DuckDBPyConnection] | None = None
         self._datasets: dict[str, Any] = {}
+        self._looking = threading.Lock()
+        self._lookups: dict[str, Lookup] = {}
         self._generation = 0
         self._looked_at = -float("inf")
 
@@ -72,6 +76,15 @@ class Reading:
             with self._lock:
                 self._datasets[table.name] = found
         return found
+
+    def rows(self, table: Table, keys: Sequence[str], columns: Sequence[str]) -> list[Row]:
+        """Rows of a table by its key, in any order, found without a scan. Raises UserError."""
+        dataset = self.dataset(table)
+        with self._looking:
+            lookup = self._lookups.get(table.name)
+            if lookup is None or lookup.version != dataset.version:
+                lookup = self._lookups[table.name] = Lookup(dataset, table.key)
+        return lookup.rows(pl.Series(keys, dtype=pl.String), list(columns)).to_dicts()
 
     def close(self) -> None:
         """Close what is kept; a later question opens it again."""
