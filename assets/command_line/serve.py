@@ -8,12 +8,10 @@ from ipaddress import ip_address
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from assets.command_line.console import err
 from lakehouse.errors import UserError
 from lakehouse.settings import load_settings
-from lakehouse.web.app import create_app
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +30,11 @@ def serve(
     Other hosts than this one need a token: what the variable named by web.token_variable holds.
     Open the address with ?token=TOKEN once; programs send Authorization: Bearer TOKEN.
     """
+    # The server is slow to import, and no other command needs it.
+    import uvicorn  # noqa: PLC0415
+
+    from lakehouse.web.app import create_app  # noqa: PLC0415
+
     settings = load_settings()
     variable = settings.web.token_variable
     token = os.environ.get(variable) or None
