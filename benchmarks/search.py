@@ -22,7 +22,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.synthetic_lake import FIRST_DAY, NOUNS, clip_id, day_and_camera, fill
+from benchmarks.synthetic_lake import (
+    CLIPS_PER_RECORDING,
+    FIRST_DAY,
+    NOUNS,
+    clip_id,
+    day_and_camera,
+    fill,
+)
 from lakehouse.query.asked import Filters, Query
 from lakehouse.query.hits import Way, ways
 from lakehouse.query.opened import Opened
@@ -75,6 +82,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             table.name: round(maintain(lake, table, timedelta(0)).wall_s, 1)
             for table in all_tables(settings)
         }
+        report["load_while_made"] = os.getloadavg()
     report["load_before"] = os.getloadavg()
     opened = Opened(lake, settings)
     hybrid = [_hybrid(number, options.clips) for number in range(options.questions + _WARM_UP)]
@@ -83,7 +91,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     report["recall"] = _recall(opened, hybrid[: options.recall_questions])
     report["aggregate"] = _timed(lambda _: opened.sql(_AGGREGATE).fetchall(), 40)
     report["join"] = _timed(lambda _: opened.sql(_JOIN).fetchall(), 40)
-    pages = [_page(number, options.days) for number in range(40)]
+    pages = [_page(number, options.clips, options.days) for number in range(40)]
     report["page"] = _timed(lambda number: opened.search(Query(), pages[number], 50), len(pages))
     _beside_naive(opened, report, hybrid[0])
     report["load_after"] = os.getloadavg()
@@ -96,8 +104,9 @@ def _hybrid(number: int, clips: int) -> Query:
     return Query(words, clip_id=clip_id(int(random.integers(0, clips))))
 
 
-def _page(number: int, days: int) -> Filters:
-    day, camera = day_and_camera(number * 37, days)
+def _page(number: int, clips: int, days: int) -> Filters:
+    recording = number * 997 % max(1, clips // CLIPS_PER_RECORDING)
+    day, camera = day_and_camera(recording, clips, days)
     return Filters(first_day=day, last_day=day, cameras=(camera,))
 
 

@@ -37,10 +37,11 @@ def fill(lake: Lake, settings: Settings, clips: int, days: int) -> None:
             lance.write_dataset(_filled(table, columns), lake.uri(table), mode="append")
 
 
-def day_and_camera(recording: int, days: int) -> tuple[date, str]:
-    """Of a recording, by its number."""
-    camera = CAMERAS[recording % len(CAMERAS)]
-    return FIRST_DAY + timedelta(days=recording // len(CAMERAS) % days), camera
+def day_and_camera(recording: int, clips: int, days: int) -> tuple[date, str]:
+    """Of a recording, by its number: a lake is filled day by day, and camera by camera."""
+    recordings = -(-clips // CLIPS_PER_RECORDING)
+    partition = recording * days * len(CAMERAS) // recordings
+    return FIRST_DAY + timedelta(days=partition // len(CAMERAS)), CAMERAS[partition % len(CAMERAS)]
 
 
 def clip_id(number: int) -> str:
@@ -53,9 +54,9 @@ def _chunk(
 ) -> Iterator[tuple[Table, Mapping[str, Any]]]:
     numbers = range(first, last)
     recordings = range(first // CLIPS_PER_RECORDING, (last - 1) // CLIPS_PER_RECORDING + 1)
-    yield RECORDINGS, {**_whose(recordings, days), **_recordings(recordings, days)}
+    yield RECORDINGS, {**_whose(recordings, clips, days), **_recordings(recordings, clips, days)}
     of_clips = [number // CLIPS_PER_RECORDING for number in numbers]
-    whose = {**_whose(of_clips, days), "clip_id": [clip_id(number) for number in numbers]}
+    whose = {**_whose(of_clips, clips, days), "clip_id": [clip_id(number) for number in numbers]}
     start_s = [number % CLIPS_PER_RECORDING * CLIP_S for number in numbers]
     spans = {"start_s": start_s, "end_s": [start + CLIP_S for start in start_s]}
     hashes = [f"{number:032x}" for number in numbers]
@@ -77,8 +78,8 @@ def _chunk(
         yield table, {**whose, "variant": [variant] * len(numbers), "vector": array}
 
 
-def _whose(recordings: Any, days: int) -> dict[str, Any]:
-    placed = [day_and_camera(recording, days) for recording in recordings]
+def _whose(recordings: Any, clips: int, days: int) -> dict[str, Any]:
+    placed = [day_and_camera(recording, clips, days) for recording in recordings]
     return {
         "recording_id": [f"{recording:032x}" for recording in recordings],
         "etag": [f"{recording:032x}" for recording in recordings],
@@ -87,8 +88,8 @@ def _whose(recordings: Any, days: int) -> dict[str, Any]:
     }
 
 
-def _recordings(recordings: range, days: int) -> dict[str, Any]:
-    placed = [day_and_camera(recording, days) for recording in recordings]
+def _recordings(recordings: range, clips: int, days: int) -> dict[str, Any]:
+    placed = [day_and_camera(recording, clips, days) for recording in recordings]
     return {
         "robot": [camera.split("-")[0] for _, camera in placed],
         "key": [

@@ -134,7 +134,7 @@ def _by_image(lake: Lake, settings: Settings, image: bytes) -> Way:
 
 def _by_clip(lake: Lake, settings: Settings, clip_id: str, lookups: Lookups) -> Way:
     for _, table in _clip_vectors(lake, settings):
-        found = lookups.of(table).rows(pl.Series([clip_id]), ["vector"])
+        found = lookups.rows(table, pl.Series([clip_id]), ["vector"])
         if not found.is_empty():
             asked = np.asarray(found.get_column("vector").to_list(), np.float32)
             return _nearest(lake, By.CLIP, table, asked, _WHOSE, without=clip_id)

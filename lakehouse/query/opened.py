@@ -40,7 +40,7 @@ class Opened:
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
         self.lake, self.settings = resident(lake), settings
-        self._lookups = Lookups(self.lake)
+        self._lookups = Lookups(self.lake, keep=True)
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._versions: tuple[int, ...] = ()
         self._eligible: OrderedDict[Filters, Eligible] = OrderedDict()

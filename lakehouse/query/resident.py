@@ -12,9 +12,11 @@ import lance
 import numpy as np
 import polars as pl
 
-from lakehouse.tables.lake import Lake
+from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.patience import patiently
 from lakehouse.tables.schemas import Table
+
+_WORTH_IT = 4  # questions to one version of a table
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,39 @@ class Lookup:
 
 
 class Lookups:
-    """The latest lookup of each table. May be used by several threads."""
+    """Rows of tables by their keys. May be used by several threads.
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake, self._made, self._making = lake, dict[str, Lookup](), Lock()
+    A version of a table that is asked often enough gets a `Lookup`; until then its keys are read
+    through, which takes longer than to look one up, and less than to make it. Without `keep`, none
+    is ever made.
+    """
 
-    def of(self, table: Table) -> Lookup:
-        """By the table's key; made again where the table has a newer version."""
+    def __init__(self, lake: Lake, *, keep: bool = False) -> None:
+        self._lake, self._keep = lake, keep
+        self._made = dict[str, Lookup]()
+        self._asked = dict[str, tuple[int, int]]()  # a version, and how often
+        self._lock = Lock()
+
+    def rows(self, table: Table, keys: pl.Series, columns: list[str]) -> pl.DataFrame:
+        """The rows that there are, with their keys, in any order."""
         dataset = self._lake.dataset(table)
-        with self._making:
+        with self._lock:
             made = self._made.get(table.name)
             if made is None or made.version != dataset.version:
-                made = self._made[table.name] = Lookup(dataset, table.key)
-            return made
+                made = self._make_if_worth_it(table, dataset)
+        if made is not None:
+            return made.rows(keys, columns)
+        wanted = among(table.key, keys.drop_nulls())
+        return pl.DataFrame(dataset.to_table(columns=[table.key, *columns], filter=wanted))
+
+    def _make_if_worth_it(self, table: Table, dataset: Any) -> Lookup | None:
+        version, times = self._asked.get(table.name, (dataset.version, 0))
+        times = times + 1 if version == dataset.version else 1
+        self._asked[table.name] = dataset.version, times
+        if not self._keep or times < _WORTH_IT:
+            return None
+        self._made[table.name] = Lookup(dataset, table.key)
+        return self._made[table.name]
 
 
 def positions(keys: pl.Series, wanted: pl.Series) -> "np.ndarray[Any, np.dtype[np.int64]]":

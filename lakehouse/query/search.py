@@ -85,7 +85,7 @@ def _without_duplicates(
     vectors: dict[str, NDArray[np.float32]] = {}
     for table in embedding_tables(settings).values():
         if lake.exists(table):
-            rows = lookups.of(table).rows(ids, ["vector"])
+            rows = lookups.rows(table, ids, ["vector"])
             columns = rows.get_column("clip_id"), rows.get_column("vector").to_numpy()
             vectors = dict(zip(*columns, strict=True))
             break
@@ -120,7 +120,7 @@ def _shown(
             "caption_id": pl.String,
         },
     )
-    texts = lookups.of(CAPTIONS).rows(told.get_column("caption_id"), ["variant", "text"])
+    texts = lookups.rows(CAPTIONS, told.get_column("caption_id"), ["variant", "text"])
     at = positions(eligible.clips.get_column("clip_id"), told.get_column("clip_id"))
     return (
         told.join(eligible.clips[at], on="clip_id", maintain_order="left")
