@@ -24,7 +24,7 @@ from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CAPTIONS, Table
 
 _WHOSE = ["clip_id", "etag"]
-_REFINED = 4
+_REFINED = 2
 """Of an index, so many times the rows asked for are compared by their whole vectors."""
 _NEAREST_MOST = 4096
 _IMAGE_BYTES = 32 * 1024**2
