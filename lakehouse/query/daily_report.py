@@ -4,7 +4,7 @@ Asked of the views, with today's thresholds, and kept as rows of `daily_reports`
 be compared later. How it reads as a text is `report_text`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any
@@ -110,13 +110,14 @@ def version(settings: Settings) -> str:
 
 def report(connection: duckdb.DuckDBPyConnection, day: date) -> DailyReport:
     """The report of a day as the lake is now. A day without footage has no camera."""
-    by_camera = _accounts(connection, day, None)
+    by_camera = _accounts(connection, day, None, (_FOOTAGE, _PASSED, _CAPTIONS, _RUNS))
     return DailyReport(day, by_camera, _added_up(by_camera.values()))
 
 
 def account(connection: duckdb.DuckDBPyConnection, partition: Partition) -> Account:
-    """The account of one partition; of one without footage, all is 0."""
-    found = _accounts(connection, partition.day, partition.camera)
+    """Where the seconds of one partition went, and no more, so that every asset can afford to ask;
+    of one without footage, all is 0."""
+    found = _accounts(connection, partition.day, partition.camera, (_FOOTAGE,))
     return found.get(partition.camera, Account())
 
 
@@ -147,7 +148,7 @@ def latest_day(connection: duckdb.DuckDBPyConnection) -> date | None:
 
 
 def _accounts(
-    connection: duckdb.DuckDBPyConnection, day: date, camera: str | None
+    connection: duckdb.DuckDBPyConnection, day: date, camera: str | None, queries: Sequence[str]
 ) -> dict[str, Account]:
     asked = {"day": day} if camera is None else {"day": day, "camera": camera}
     where = " AND ".join(f"{name} = ${name}" for name in asked)
@@ -156,14 +157,14 @@ def _accounts(
         return connection.sql(query.format(where=where), params=asked).pl().to_dicts()
 
     counts: dict[str, dict[str, Any]] = {}
-    for query in (_FOOTAGE, _PASSED, _CAPTIONS, _RUNS):
+    for query in queries:
         for row in rows(query):
             counts.setdefault(row.pop("camera"), {}).update(row)
     reasons: dict[str, dict[str, float]] = {}
     for _, of, reason, rejected_s in rejections(connection, day, camera).iter_rows():
         reasons.setdefault(of, {})[reason] = rejected_s
     errors: dict[str, list[Failure]] = {}
-    for row in rows(_ERRORS):
+    for row in rows(_ERRORS) if camera is None else ():  # no ledger of a partition shows them
         errors.setdefault(row.pop("camera"), []).append(Failure(**row))
     return {
         of: Account(
