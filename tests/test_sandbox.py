@@ -154,3 +154,10 @@ def test_a_deep_query_is_refused_and_ends_nothing(locked: duckdb.DuckDBPyConnect
         read_only(locked, "SELECT " + "(" * 5000 + "1" + ")" * 5000)
     with answering(locked, "SELECT 1", QuerySettings()) as answer:
         assert list(answer.rows()) == [(1,)]
+
+
+def test_all_views_may_be_read_and_nothing_else(lake: Site) -> None:
+    with lake.connect() as connection:
+        made = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal")
+        names = {name for (name,) in made.fetchall()}
+    assert {name for name in names if not name.endswith("_rows") and "-" not in name} == VIEWS

@@ -24,6 +24,7 @@ VIEWS = frozenset(
         "embeddings",
         "frame_embeddings",
         "ledger",
+        "daily_reports",
         "runs",
         "gone",
     }
