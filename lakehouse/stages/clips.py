@@ -43,7 +43,7 @@ from lakehouse.tables.plan import parents_frame
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS, Table
 from lakehouse.video.one_pass import StreamFacts
 
-_CODE = 4
+_CODE = 5
 _READER_MB = 400
 """Decoding 4K takes up to this much for each thread that shares a recording."""
 _FRAMES_AT_ONCE_BYTES = 16 * 2**20
