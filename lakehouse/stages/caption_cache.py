@@ -153,10 +153,10 @@ def captioned_before(
     index = LikenessIndex(most_bits(settings))
     if isinstance(settings, MeasuredCaptioner) or index.most < 0:
         return index
-    camera = partition.camera.replace("'", "''")
     first = partition.day - timedelta(days=settings.reuse_days)
     where = (
-        f"camera = '{camera}' AND variant = '{variant}' AND stage_version = '{version}' "
+        f"{among('camera', [partition.camera])} "
+        f"AND variant = '{variant}' AND stage_version = '{version}' "
         f"AND day >= date '{first}' AND day <= date '{partition.day}' "
         "AND error IS NULL AND reuse_distance IS NULL AND frame_hashes IS NOT NULL"
     )

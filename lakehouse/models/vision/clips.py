@@ -12,6 +12,7 @@ from typing import Any, Generic
 
 from lakehouse.models.clip_view import ClipView, FrameView
 from lakehouse.models.vision.protocol import Answer, Question, Value, VisionModel
+from lakehouse.models.vision.reading import total
 
 _EMPTY_AHEAD = 64  # clips
 
@@ -86,18 +87,17 @@ class ClipAnswer(Generic[Value]):
     @property
     def tokens_in(self) -> int | None:
         """None where the backend counts none."""
-        return _sum([part.answer.tokens_in for part in self.parts])
+        return total([part.answer.tokens_in for part in self.parts])
 
     @property
     def tokens_out(self) -> int | None:
         """None where the backend counts none."""
-        return _sum([part.answer.tokens_out for part in self.parts])
+        return total([part.answer.tokens_out for part in self.parts])
 
     @property
     def seconds(self) -> float | None:
         """None where nothing was answered."""
-        known = [part.answer.seconds for part in self.parts if part.answer.seconds is not None]
-        return sum(known) if known else None
+        return total([part.answer.seconds for part in self.parts])
 
     @property
     def _failed(self) -> Part[Value] | None:
@@ -182,8 +182,3 @@ class _Asking(Generic[Value]):
         """What needed no answer."""
         while self._empty:
             yield ClipAnswer(self._empty.popleft(), ())
-
-
-def _sum(counts: Sequence[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from lakehouse.models.vision.protocol import Answer, Question, Value
+
+Number = TypeVar("Number", int, float)
 
 _ATTEMPTS = 2
 _SECOND_TEMPERATURE = 0.3
@@ -81,14 +84,15 @@ def _answer(
     return Answer(
         question.key,
         value,
-        _sum([said.tokens_in for said in attempts]),
-        _sum([said.tokens_out for said in attempts]),
+        total([said.tokens_in for said in attempts]),
+        total([said.tokens_out for said in attempts]),
         sum(said.seconds for said in attempts) if attempts else None,
         error,
         attempts[-1].content[:RAW_ANSWER_LIMIT] if attempts and error is not None else None,
     )
 
 
-def _sum(counts: Sequence[int | None]) -> int | None:
+def total(counts: Sequence[Number | None]) -> Number | None:
+    """Of what was counted; none where nothing was."""
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
