@@ -5,7 +5,7 @@ import pytest
 
 from lakehouse.tables.schemas import CLIPS, FRAMES, RECORDINGS
 from tests.lakes import Site, film
-from tests.orchestrated import run_chain
+from tests.orchestrated import materializations, run_chain
 
 
 def test_definitions_load() -> None:
@@ -28,14 +28,6 @@ def test_one_run_materializes_the_whole_chain(here: Site, instance: dg.DagsterIn
         "embeddings",
         "caption_embeddings",
     }
-
-
-def materializations(result: dg.ExecuteInProcessResult) -> list[dg.AssetMaterialization]:
-    return [
-        event.step_materialization_data.materialization
-        for event in result.all_events
-        if event.event_type_value == "ASSET_MATERIALIZATION"
-    ]
 
 
 def test_a_materialization_shows_counts_speed_and_a_picture(

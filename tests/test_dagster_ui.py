@@ -11,7 +11,7 @@ from lakehouse.settings import load_settings
 from lakehouse.tables import schemas
 from lakehouse.tables.schemas import DAILY_REPORTS, PROVENANCE
 from tests.lakes import PARTITION, Site, film
-from tests.orchestrated import run_chain
+from tests.orchestrated import materializations, run_chain
 
 DAY = PARTITION.day.isoformat()
 ASSETS = {
@@ -36,12 +36,7 @@ def specs() -> dict[str, dg.AssetSpec]:
 
 def shown(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     """Of each asset that was materialized, its metadata."""
-    made = [
-        event.step_materialization_data.materialization
-        for event in result.all_events
-        if event.event_type_value == "ASSET_MATERIALIZATION"
-    ]
-    return {of.asset_key.to_user_string(): dict(of.metadata) for of in made}
+    return {of.asset_key.to_user_string(): dict(of.metadata) for of in materializations(result)}
 
 
 def run_report(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:

@@ -11,7 +11,7 @@ from lakehouse.stages.stage import Made, Stage
 from lakehouse.tables.schemas import CAPTIONS, CLIPS
 from tests.chat_server import Answer, Request, chat_server, inspects
 from tests.lakes import PARTITION, Site, film
-from tests.orchestrated import read_by_dagster, run_chain
+from tests.orchestrated import materializations, read_by_dagster, run_chain
 
 WAIT_S = 30.0
 
@@ -64,11 +64,7 @@ def test_no_clip_is_asked_about_twice_and_all_is_told_by_its_own_asset(
         read_by_dagster(here, monkeypatch, tmp_path, **asks(server.base_url))
         result = run_chain(instance)
         assert len(server.requests) == len(here.rows(CLIPS)) == 2
-    told = {
-        event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
-        for event in result.all_events
-        if event.event_type_value == "ASSET_MATERIALIZATION"
-    }
+    told = {made.asset_key.to_user_string(): made.metadata for made in materializations(result)}
     assert told["captions"]["rows_written"].value == 2
     assert told["captions"]["tokens"].value == 2 * (321 + 45)
 

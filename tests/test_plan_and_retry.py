@@ -15,7 +15,7 @@ from lakehouse.tables.plan import Plan
 from lakehouse.tables.schemas import CLIPS, RECORDINGS
 from tests.forecasts import BROKEN, ROOMS
 from tests.lakes import PARTITION, Site, film, key_of
-from tests.orchestrated import run_chain
+from tests.orchestrated import materializations, run_chain
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,7 @@ def test_a_materialization_tells_what_its_plan_was(
     calm.put(BROKEN, b"not a film")
     run_chain(instance)
     result = run_chain(instance)
-    made = [
-        event.step_materialization_data.materialization
-        for event in result.all_events
-        if event.event_type_value == "ASSET_MATERIALIZATION"
-    ]
+    made = materializations(result)
     plans = {of.asset_key.to_user_string(): shown_plan(of.metadata) for of in made}
     assert (plans["clips"]["clips"]["failed"], plans["clips"]["clips"]["current"]) == (1, 1)
     assert plans["captions"].keys() == {"captions:default", "captions:zh"}
