@@ -10,14 +10,14 @@ import re
 import socketserver
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from lakehouse.errors import UserError
-from lakehouse.models.captioners.protocol import Caption
+from lakehouse.models.captioners.protocol import Caption, Captioner
 from lakehouse.models.captioners.registry import load
 from lakehouse.models.clip_view import ClipView
 from lakehouse.models.vision import waits
@@ -44,7 +44,18 @@ def _no_waiting_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(base_url: str, *clips: ClipView, **changes: Any) -> dict[str, Caption]:
-    pairs = list(load(settings(base_url, **changes)).caption(clips))
+    return captions_of(load(settings(base_url, **changes)), clips)
+
+
+def ask_at_once(base_url: str, *clips: ClipView, **changes: Any) -> dict[str, Caption]:
+    """What `ask` gives of a server that has replied before, and is so asked many at a time."""
+    captioner = load(settings(base_url, **changes))
+    assert captions_of(captioner, [numbered_clip(0)])["0"].error is None
+    return captions_of(captioner, clips)
+
+
+def captions_of(captioner: Captioner, clips: Iterable[ClipView]) -> dict[str, Caption]:
+    pairs = list(captioner.caption(clips))
     captions = dict(pairs)
     assert len(pairs) == len(captions)
     return captions
@@ -127,7 +138,7 @@ def test_among_all_failures_at_once_every_clip_has_its_own_words_or_an_error(see
 
     clips = [numbered_clip(number, frames=1 + number % 9) for number in range(1, 301)]
     with chat_server(script) as server:
-        # First one that is answered, so that the server is known to name the requests.
+        # First one that is answered, which is asked alone: it shows that requests are named.
         asking = {"frames_per_request": 4, "max_in_flight": 24, "timeout_s": 1.0}
         captions = ask(server.base_url, numbered_clip(0), *clips, **asking, max_retries=3)
         over.set()
@@ -156,6 +167,27 @@ def test_a_server_that_forgets_one_clip_only_costs_that_clip() -> None:
 # Replies of other requests
 
 
+def test_a_server_is_asked_one_at_a_time_until_it_has_replied() -> None:
+    taken = 0
+    taken_when_asked: dict[int, int] = {}
+
+    def clips() -> Iterator[ClipView]:
+        nonlocal taken
+        for number in range(9):
+            taken += 1
+            yield numbered_clip(number)
+
+    def script(request: Request) -> Answer:
+        number = seen_by(request)
+        taken_when_asked[number] = taken
+        return Answer(400) if number < 3 else about(request)
+
+    with chat_server(script) as server:
+        captions = dict(load(settings(server.base_url, max_in_flight=4)).caption(clips()))
+    assert [number for number in captions if captions[number].error] == ["0", "1", "2"]
+    assert [taken_when_asked[number] for number in range(4)] == [1, 2, 3, 4]
+
+
 def test_answers_in_reverse_order_stay_with_their_clips() -> None:
     at_once = 6
     arrived = threading.Barrier(at_once, timeout=20)
@@ -164,6 +196,8 @@ def test_answers_in_reverse_order_stay_with_their_clips() -> None:
 
     def script(request: Request) -> Answer:
         number = seen_by(request)
+        if len(server.requests) == 1:
+            return describes(number)
         arrived.wait()
         answered[number + 1].wait(20)
         answered[number].set()
@@ -171,13 +205,14 @@ def test_answers_in_reverse_order_stay_with_their_clips() -> None:
 
     with chat_server(script) as server:
         clips = [numbered_clip(number) for number in range(at_once)]
-        captions = ask(server.base_url, *clips, max_in_flight=at_once)
+        captions = ask_at_once(server.base_url, *clips, max_in_flight=at_once)
     assert wrong(captions) == []
     assert all(caption.error is None for caption in captions.values())
 
 
 def swapping(times: int) -> Script:
-    """Two requests at a time get each other's reply, so many times; then all get their own."""
+    """Two requests at a time, of other clips than number 0, get each other's reply, so many times;
+    then all get their own."""
     met = threading.Barrier(2, timeout=20)
     lock = threading.Lock()
     at_server: list[Request] = []
@@ -185,6 +220,8 @@ def swapping(times: int) -> Script:
 
     def script(request: Request) -> Answer:
         number = seen_by(request)
+        if number == 0:
+            return about(request)
         with lock:
             swapped[number] += 1
             if swapped[number] > times:
@@ -202,15 +239,15 @@ def swapping(times: int) -> Script:
 
 def test_replies_that_were_swapped_are_asked_for_once_more() -> None:
     with chat_server(swapping(times=1)) as server:
-        captions = ask(server.base_url, numbered_clip(1), numbered_clip(2))
+        captions = ask_at_once(server.base_url, numbered_clip(1), numbered_clip(2))
     assert wrong(captions) == []
     assert [caption.error for caption in captions.values()] == [None, None]
-    assert len(server.requests) == 4
+    assert len(server.requests) == 1 + 4
 
 
 def test_replies_that_stay_swapped_are_errors_that_keep_nothing_of_the_other_clip() -> None:
     with chat_server(swapping(times=2)) as server:
-        captions = ask(server.base_url, numbered_clip(1), numbered_clip(2))
+        captions = ask_at_once(server.base_url, numbered_clip(1), numbered_clip(2))
     for caption in captions.values():
         assert caption.error == FOREIGN
         assert caption.text is None

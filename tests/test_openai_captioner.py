@@ -124,10 +124,11 @@ def test_requests_are_in_flight_together_and_captions_stay_with_their_clips() ->
     together = threading.Barrier(in_flight, timeout=20)
 
     def script(request: Request) -> Answer:
-        together.wait()
+        if len(server.requests) > 1:  # the first is asked alone
+            together.wait()
         return inspects(text=f"width {width_of_first_frame(request)}")
 
-    widths = {f"clip-{index}": 16 + 8 * index for index in range(3 * in_flight)}
+    widths = {f"clip-{index}": 16 + 8 * index for index in range(1 + 3 * in_flight)}
     clips = [clip(clip_id, (jpeg(width),)) for clip_id, width in widths.items()]
     with chat_server(script) as server:
         captions = ask(server.base_url, *clips, max_in_flight=in_flight)
@@ -356,9 +357,9 @@ def test_a_caller_that_stops_leaves_no_request_and_no_thread_behind() -> None:
 
     with chat_server(script) as server:
         captions = load(settings(server.base_url)).caption(
-            [clip("slow", (jpeg(80),)), clip("fast")]
+            [clip("first"), clip("slow", (jpeg(80),)), clip("fast")]
         )
-        assert next(captions)[0] == "fast"
+        assert [next(captions)[0] for _ in range(2)] == ["first", "fast"]
         captions.close()  # type: ignore[attr-defined]
         assert "vision" not in {thread.name for thread in threading.enumerate()}
         over.set()

@@ -51,7 +51,9 @@ class ChatModel:
 
     def ask(self, questions: Iterable[Question[Value]]) -> Iterator[Answer[Value]]:
         """See `VisionModel.ask`. Questions are taken in the caller's thread, at most
-        `max_in_flight` ahead of what was yielded; requests run on while the caller is busy.
+        `max_in_flight` ahead of what was yielded; requests run on while the caller is busy. Until
+        the server has replied to one, it is asked one at a time: its first reply tells how to know
+        the others.
 
         Raises UserError where no request can succeed, or none was replied to for `silence_s`, after
         yielding what was ready by then.
@@ -60,8 +62,9 @@ class ChatModel:
         with _background_loop() as loop, self._connected(loop) as line:
             silence = _submit(line.silence.lasts(), loop)
             pending: set[Future[Answer[Value]]] = set()
-            room = self._settings.max_in_flight
             while True:
+                at_once = self._settings.max_in_flight if self._reply_ids.has_any else 1
+                room = max(0, at_once - len(pending))
                 pending.update(
                     _submit(self._answer(line, question), loop) for question in islice(source, room)
                 )
@@ -74,7 +77,6 @@ class ChatModel:
                 yield from _results(answered)
                 if silence.done():
                     silence.result()
-                room = len(answered)
 
     @contextmanager
     def _connected(self, loop: asyncio.AbstractEventLoop) -> Iterator[Line]:

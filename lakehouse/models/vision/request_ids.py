@@ -19,9 +19,10 @@ def new_request_id() -> str:
 
 
 class ReplyIds:
-    """What the ids of earlier replies of one server have shown."""
+    """What the ids of earlier replies of one server have shown; `has_any` once there was one."""
 
     def __init__(self) -> None:
+        self.has_any = False
         self._names_requests = False
         self._ids: set[str] = set()
         self._seen: dict[bytes, None] = {}
@@ -32,6 +33,7 @@ class ReplyIds:
         It is where its id names another request of ours, where it names none though the server is
         one that does, and where the very same reply came before.
         """
+        self.has_any = True
         if not reply_id:
             return self._names_requests
         if request_id in reply_id:
