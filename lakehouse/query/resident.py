@@ -4,6 +4,7 @@ Opening a table costs more than most questions. Here each is opened once; a newe
 noticed by one look at the store, and opened with the caches of the one before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -15,6 +16,9 @@ import polars as pl
 from lakehouse.tables.lake import Lake, among
 from lakehouse.tables.patience import patiently
 from lakehouse.tables.schemas import Table
+
+ROW_ID = "_rowid"
+ETAG = "etag"
 
 _WORTH_IT = 4  # questions to one version of a table
 
@@ -56,24 +60,34 @@ def resident(lake: Lake) -> ResidentLake:
 
 class Lookup:
     """Rows of one version of a table by their keys, without an index: where each key lies is kept
-    in memory, some 50 bytes a row."""
+    in memory, and the etag of its object; some 70 bytes a row."""
 
     def __init__(self, dataset: Any, key: str) -> None:
         self.version = dataset.version
         self._dataset, self._key = dataset, key
-        found = pl.DataFrame(dataset.to_table(columns=[key])).get_column(key)
-        self._positions = found.arg_sort()
-        self._keys = found.gather(self._positions)
+        found = pl.DataFrame(dataset.to_table(columns=[key, ETAG], with_row_id=True))
+        self._positions = found.get_column(key).arg_sort()
+        by_key = found[self._positions]
+        self._keys = by_key.get_column(key)
+        self._etags = by_key.get_column(ETAG).cast(pl.Categorical)  # many rows of few objects
+        row_ids = by_key.get_column(ROW_ID)
+        self._places = row_ids.arg_sort()
+        self._row_ids = row_ids.gather(self._places)
 
     def rows(self, keys: pl.Series, columns: list[str]) -> pl.DataFrame:
         """The rows that there are, with their keys, in any order."""
         at = positions(self._keys, keys.drop_nulls().unique())
-        wanted = [self._key, *columns]
-        if not len(at):
-            schema = pl.DataFrame(self._dataset.schema.empty_table()).schema
-            return pl.DataFrame(schema={name: schema[name] for name in wanted})
-        taken = self._dataset.take(self._positions.gather(at).to_list(), columns=wanted)
-        return pl.DataFrame(taken)
+        if len(at):
+            taken = self._dataset.take(self._positions.gather(at).to_list(), columns=columns)
+        else:
+            taken = self._dataset.schema.empty_table().select(columns)
+        return pl.DataFrame([self._keys.gather(at), *pl.DataFrame(taken)])
+
+    def named(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Rows of a scan of this version, with their key and etag for the `_rowid` they had."""
+        at = self._places.gather(self._row_ids.search_sorted(found.get_column(ROW_ID)))
+        etags = self._etags.gather(at).cast(pl.String)
+        return found.drop(ROW_ID).with_columns(self._keys.gather(at), etags)
 
 
 class Lookups:
@@ -101,6 +115,18 @@ class Lookups:
             return made.rows(keys, columns)
         wanted = among(table.key, keys.drop_nulls())
         return pl.DataFrame(dataset.to_table(columns=[table.key, *columns], filter=wanted))
+
+    def scanned(self, table: Table, scan: Callable[[Any, list[str]], Any]) -> pl.DataFrame:
+        """The rows that `scan` finds, with their keys and etags. It is given the table's dataset
+        and which columns tell rows apart: reading texts takes longer than many a search."""
+
+        def named(dataset: Any) -> pl.DataFrame:
+            made = self._made.get(table.name)
+            if made is None or made.version != dataset.version:
+                return pl.DataFrame(scan(dataset, [table.key, ETAG]))
+            return made.named(pl.DataFrame(scan(dataset, [ROW_ID])))
+
+        return self._lake.on(table, named)
 
     def _make_if_worth_it(self, table: Table, dataset: Any) -> Lookup | None:
         version, times = self._asked.get(table.name, (dataset.version, 0))
