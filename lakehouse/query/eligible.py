@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from lakehouse.query.asked import Filters
-from lakehouse.query.resident import positions
+from lakehouse.query.resident import places
 from lakehouse.query.sandbox import check
 from lakehouse.query.sql import bounded
 from lakehouse.settings import QuerySettings
@@ -54,10 +54,10 @@ class Eligible:
 
     def among(self, hits: pl.DataFrame) -> pl.DataFrame:
         """Those of the hits whose clips may be found, in their order."""
-        ids = hits.get_column("clip_id").unique()
-        known = self.clips[positions(self.clips.get_column("clip_id"), ids)]
-        there = known.select("clip_id", "etag")
-        return hits.join(there, on=["clip_id", "etag"], how="semi", maintain_order="left")
+        at = places(self.clips.get_column("clip_id"), hits.get_column("clip_id"))
+        hits = hits.filter(at >= 0)
+        etags = self.clips.get_column("etag").gather(at[at >= 0])
+        return hits.filter(hits.get_column("etag") == etags)
 
 
 def eligible(

@@ -23,9 +23,6 @@ from lakehouse.settings import Settings
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CAPTIONS, Table
 
-_REFINED = 2
-"""Of an index, so many times the rows asked for are compared by their whole vectors."""
-_NEAREST_MOST = 4096
 _IMAGE_BYTES = 32 * 1024**2
 
 
@@ -174,9 +171,9 @@ def _nearest(
             "k": count if without is None else count + 1,
             "metric": "cosine",
             "use_index": not exactly,
+            # What an index finds is ranked by whole vectors, without looking at any more of them.
+            "refine_factor": None if exactly else 1,
         }
-        if not exactly:
-            nearest["refine_factor"] = _REFINED if count <= _NEAREST_MOST else 1
 
         def scan(dataset: Any, columns: list[str]) -> Any:
             return dataset.scanner(

@@ -140,8 +140,14 @@ class Lookups:
 
 def positions(keys: pl.Series, wanted: pl.Series) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """Where those of `wanted` stand that are among the sorted `keys`."""
+    at = places(keys, wanted)
+    return at[at >= 0]
+
+
+def places(keys: pl.Series, wanted: pl.Series) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Where each of `wanted` stands among the sorted `keys`; -1 where it doesn't."""
     if not len(keys) or not len(wanted):
-        return np.empty(0, np.int64)
+        return np.full(len(wanted), -1, np.int64)
     at = keys.search_sorted(wanted).to_numpy().astype(np.int64)
     at = np.minimum(at, len(keys) - 1)
-    return at[(keys.gather(at) == wanted).to_numpy()]
+    return np.where((keys.gather(at) == wanted).to_numpy(), at, -1)
