@@ -13,8 +13,10 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from lakehouse.errors import UserError
 from lakehouse.export.archive import zipped
 from lakehouse.export.folder import export
+from lakehouse.export.job import ExportLost, Job, RunningJob
 from lakehouse.stages.recordings import recording_id
 from lakehouse.tables.schemas import CLIPS
 from tests.lakes import Site, film, key_of, site
@@ -341,6 +343,35 @@ def test_names_from_outside_are_shown_as_text(tmp_path: Path, previews: Path) ->
             shown = client.get(page).text
             assert "<img" not in shown
             assert html.escape(f"key = '{key}'", quote=True).replace("&#x27;", "&#39;") in shown
+
+
+class TestProcess:
+    """What becomes of an export, and of its server, when one of their processes ends."""
+
+    @pytest.fixture
+    def running(self, lake: Site, gated: GatedBucket, tmp_path: Path) -> Iterator[RunningJob]:
+        clip_ids = tuple(rooms_and_dark(lake))
+        with RunningJob(Job(lake.settings, gated, clip_ids, tmp_path / "out", 1)) as running:
+            yield running
+
+    def test_tells_of_every_clip(self, running: RunningJob, gated: GatedBucket) -> None:
+        steps = running.steps()
+        assert [next(steps)[0].done, next(steps)[0].done] == [1, 2]
+        gated.let_through()
+        assert [(progress.done, entry.error) for progress, entry in steps] == [(3, None)]
+
+    def test_one_that_is_ended_says_so(self, running: RunningJob) -> None:
+        steps = running.steps()
+        next(steps)
+        running.end()
+        with pytest.raises(ExportLost, match="ended"):
+            list(steps)
+
+    def test_an_error_of_the_whole_export_is_told(self, lake: Site, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        job = Job(lake.settings, lake.bucket, (first_clip(lake),), tmp_path / "file", 1)
+        with RunningJob(job) as running, pytest.raises(UserError, match="can't be written"):
+            list(running.steps())
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Asked:
             ", ".join(self.cameras),
             self.robot,
             "" if self.verdict == "any" else self.verdict.replace("_", " "),
-            self.where,
+            self.where and f"where {self.where}",
         )
         return " · ".join(part for part in said if part) or "all clips"
 

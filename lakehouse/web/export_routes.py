@@ -36,7 +36,8 @@ _FORM = {
 Name = Annotated[str, Path(pattern=NAME, description="As in /api/exports.")]
 File = Annotated[str, Path(pattern=FILE, max_length=255, description="As in the manifest.")]
 Clips = Annotated[
-    list[str], Query(max_length=5000, alias="clip", description="These; else what is asked for.")
+    list[Annotated[str, Query(max_length=128)]],
+    Query(max_length=200, alias="clip", description="These; else what is asked for."),
 ]
 Limit = Annotated[
     int | None, Query(ge=1, description="The first so many clips; at most web.export_clips.")

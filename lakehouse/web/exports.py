@@ -1,17 +1,18 @@
 """Exports that visitors ask for: one at a time, each in a folder of its own under one folder.
 
 The folder is named by its clips, and nobody else names one: asked for again, an export goes on
-where it was. How clips are written is `lakehouse.export`, which clips is `listing`.
+where it was. What lies in such a folder is `export_folder`, how clips are written
+`lakehouse.export`, which clips `listing`.
 """
 
 import hashlib
-import json
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -20,10 +21,18 @@ from typing import Any
 from lakehouse.errors import UserError
 from lakehouse.export import manifest
 from lakehouse.export.folder import Progress
-from lakehouse.export.job import ExportLost, Job, RunningJob
+from lakehouse.export.job import Job, RunningJob
 from lakehouse.export.manifest import Entry
 from lakehouse.settings import Settings
 from lakehouse.storage.bucket import Bucket
+from lakehouse.web.export_folder import (
+    SELECTION_NAME,
+    Selection,
+    content,
+    entries,
+    note,
+    noted,
+)
 from lakehouse.web.models import Export, ExportFailure
 from lakehouse.web.reading import NotFound, Refused
 
@@ -32,27 +41,17 @@ NAME = r"^[0-9a-f]{16}$"
 FILE = r"^\w[\w.-]*\.mp4$"
 """Names of clips' files in them; the same holds."""
 
-_SELECTION = ".selection.json"
+_log = logging.getLogger(__name__)
 _MOST_WAITING = 8
 _MOST_FAILURES = 50
 _END_S = 10.0
-
-
-@dataclass(frozen=True)
-class _Selection:
-    """What was asked for; it lies in the folder of the export."""
-
-    title: str
-    query: str
-    asked_at: str
-    clip_ids: Sequence[str]
 
 
 @dataclass
 class _Work:
     """An export of this process. `error` is what ended it as a whole."""
 
-    selection: _Selection
+    selection: Selection
     folder: Path
     progress: Progress
     size_bytes: int = 0
@@ -92,7 +91,7 @@ class Exporting:
     def start(self, clip_ids: Sequence[str], title: str, query: str = "") -> Export:
         """Begin the export of these clips, or go on with it. Raises Refused where too many wait."""
         name = hashlib.sha256("\n".join(sorted(clip_ids)).encode()).hexdigest()[:16]
-        selection = _Selection(title, query, datetime.now(UTC).isoformat(), list(clip_ids))
+        selection = Selection(title, query, datetime.now(UTC).isoformat(), list(clip_ids))
         with suppress(NotFound):
             selection = self._selection(name)
         self._begin(name, selection)
@@ -140,7 +139,7 @@ class Exporting:
     def all(self) -> list[Export]:
         """All exports, the latest first."""
         found = []
-        for file in self._folder.glob(f"*/{_SELECTION}"):
+        for file in self._folder.glob(f"*/{SELECTION_NAME}"):
             with suppress(NotFound):
                 found.append(self.one(file.parent.name))
         return sorted(found, key=lambda export: export.asked_at, reverse=True)
@@ -148,8 +147,7 @@ class Exporting:
     def entries(self, name: str) -> list[Entry]:
         """What is known of each clip of an export that is done or failed, in the order of the
         selection."""
-        known = manifest.read(self._folder / name)
-        return [known[i] for i in self._selection(name).clip_ids if i in known]
+        return entries(self._folder / name, self._selection(name))
 
     def file(self, name: str, file: str) -> Path:
         """A clip's file, or a manifest. Raises NotFound, also while it is not there yet."""
@@ -172,7 +170,7 @@ class Exporting:
             self._end(name)
         self._one_at_a_time.shutdown()
 
-    def _begin(self, name: str, selection: _Selection) -> None:
+    def _begin(self, name: str, selection: Selection) -> None:
         folder = self._folder / name
         with self._lock:
             under_way = {name for name, work in self._works.items() if not work.is_over}
@@ -181,10 +179,7 @@ class Exporting:
             if len(under_way) > _MOST_WAITING:
                 raise Refused(f"{_MOST_WAITING} exports wait already; ask again later")
             try:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                partial = folder / f"{_SELECTION}.partial"
-                partial.write_text(json.dumps(asdict(selection)), encoding="utf-8")
-                partial.replace(folder / _SELECTION)
+                note(folder, selection)
             except OSError as error:
                 raise self._unusable(error) from error
             work = _Work(selection, folder, Progress(len(selection.clip_ids)))
@@ -197,7 +192,8 @@ class Exporting:
             if work is None or work.future is None:
                 return
             work.is_cancelled = True
-            work.future.cancel()
+            if work.future.cancel():
+                return  # it never began
             if work.running is not None:
                 work.running.end()
         wait([work.future], _END_S)
@@ -225,42 +221,36 @@ class Exporting:
                             f"the exports would take more than {most_bytes // 2**20} MB; remove "
                             "others, or raise web.exports_mb"
                         )
-        except (UserError, ExportLost, OSError) as error:
+        except Exception as error:
             if not work.is_cancelled:
+                _log.warning("export to %s: %r", work.folder, error)
                 work.error = " ".join(str(error).split())
 
-    def _at_rest(self, name: str, selection: _Selection, error: str | None) -> Export:
-        folder = self._folder / name
-        entries = self.entries(name)
-        is_done = (folder / manifest.JSON_NAME).exists() and not (
-            folder / manifest.JOURNAL_NAME
-        ).exists()
-        failed = [entry for entry in entries if entry.error is not None]
+    def _at_rest(self, name: str, selection: Selection, error: str | None) -> Export:
+        found = content(self._folder / name, selection)
         return _shown(
             name,
             selection,
-            state="done" if is_done and error is None else "stopped",
-            done=len(entries),
+            state="done" if found.is_complete and error is None else "stopped",
+            done=found.done,
             kept=0,
-            failed=len(failed),
-            bytes=sum(entry.bytes or 0 for entry in entries),
+            failed=len(found.failed),
+            bytes=found.size_bytes,
             failures=[
-                ExportFailure(clip_id=entry.clip_id, error=str(entry.error))
-                for entry in failed[:_MOST_FAILURES]
+                ExportFailure(clip_id=clip_id, error=reason)
+                for clip_id, reason in found.failed[:_MOST_FAILURES]
             ],
             error=error,
         )
 
-    def _selection(self, name: str) -> _Selection:
-        missing = NotFound(f"there is no export {name}, or it was removed")
-        if not re.fullmatch(NAME, name):
-            raise missing
+    def _selection(self, name: str) -> Selection:
         try:
-            return _Selection(**json.loads((self._folder / name / _SELECTION).read_bytes()))
-        except FileNotFoundError:
-            raise missing from None
+            found = noted(self._folder / name) if re.fullmatch(NAME, name) else None
         except OSError as error:
             raise self._unusable(error) from error
+        if found is None:
+            raise NotFound(f"there is no export {name}, or it was removed")
+        return found
 
     def _unusable(self, error: OSError) -> UserError:
         return UserError(
@@ -269,7 +259,7 @@ class Exporting:
         )
 
 
-def _shown(name: str, selection: _Selection, **so_far: Any) -> Export:
+def _shown(name: str, selection: Selection, **so_far: Any) -> Export:
     return Export(
         name=name,
         title=selection.title,

@@ -159,6 +159,20 @@ function size(bytes) {
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
+function failureLine(failure) {
+  const link = Object.assign(document.createElement("a"), {
+    href: `/clips/${encodeURIComponent(failure.clip_id)}`,
+    textContent: failure.clip_id,
+  });
+  const error = Object.assign(document.createElement("span"), {
+    className: "error",
+    textContent: failure.error,
+  });
+  const line = document.createElement("li");
+  line.append(link, " ", error);
+  return line;
+}
+
 async function poll(shown) {
   try {
     const answer = await fetch(shown.dataset.export);
@@ -174,6 +188,7 @@ async function poll(shown) {
     }
     shown.querySelector('[data-told="failed"]').parentElement.hidden = !now.failed;
     shown.querySelector('[data-told="bytes"]').textContent = size(now.bytes);
+    shown.querySelector(".failures").replaceChildren(...now.failures.map(failureLine));
   } catch {
     // The server is away for now; the next time may be better.
   }
