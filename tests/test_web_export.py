@@ -234,6 +234,16 @@ def test_an_export_without_room_is_ended_and_says_what_to_do(lake: Site, preview
         until(client, name, state="done", error=None)
 
 
+def test_a_folder_that_cannot_be_used_is_named_with_its_setting(
+    lake: Site, previews: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with browsing(lake, previews, exports_folder=tmp_path / "file") as client:
+        answer = client.post("/api/exports", params={"where": OF_ROOMS})
+        assert answer.status_code == 503
+        assert "set web.exports_folder" in answer.json()["detail"]
+
+
 def test_an_export_that_is_removed_is_gone_with_its_files(
     client: TestClient, previews: Path
 ) -> None:

@@ -152,17 +152,14 @@ class Exporting:
     def file(self, name: str, file: str) -> Path:
         """A clip's file, or a manifest. Raises NotFound, also while it is not there yet."""
         self._selection(name)
-        path = self._folder / name / file
-        is_named_so = re.fullmatch(FILE, file) or file in (manifest.JSON_NAME, manifest.CSV_NAME)
-        if not (is_named_so and path.is_file()):
-            raise NotFound(f"there is no file {file} in this export, or not yet")
-        return path
+        return _file(self._folder / name, file)
 
     def files(self, name: str) -> list[Path]:
         """The manifests and all files of an export. Raises NotFound while it is not done."""
-        manifests = [self.file(name, one) for one in (manifest.JSON_NAME, manifest.CSV_NAME)]
-        written = (entry.file for entry in self.entries(name))
-        return manifests + [self.file(name, file) for file in written if file is not None]
+        selection, folder = self._selection(name), self._folder / name
+        manifests = [_file(folder, one) for one in (manifest.JSON_NAME, manifest.CSV_NAME)]
+        written = [entry.file for entry in entries(folder, selection) if entry.file is not None]
+        return manifests + [_file(folder, file) for file in written]
 
     def close(self) -> None:
         """End what is under way; it can be taken up again."""
@@ -268,6 +265,14 @@ def _shown(name: str, selection: Selection, **so_far: Any) -> Export:
         total=len(selection.clip_ids),
         **so_far,
     )
+
+
+def _file(folder: Path, file: str) -> Path:
+    path = folder / file
+    is_named_so = re.fullmatch(FILE, file) or file in (manifest.JSON_NAME, manifest.CSV_NAME)
+    if not (is_named_so and path.is_file()):
+        raise NotFound(f"there is no file {file} in this export, or not yet")
+    return path
 
 
 def _held_bytes(folder: Path) -> int:
