@@ -6,6 +6,8 @@ Skipped where no chromium and chromedriver are installed.
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from lakehouse.settings import WebSettings
+from lakehouse.tables.schemas import FRAMES
 from lakehouse.web.app import create_app
 from tests.lakes import PARTITION, Site, film, site
 from tests.queried import REAR
@@ -35,6 +38,9 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
+FETCHED = """const [address, done] = arguments;
+fetch(address).then((answer) => answer.blob()).then((blob) => done(blob.size), () => done(0));"""
+"""How many bytes a link leads to."""
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium is installed")
 
 
@@ -54,7 +60,8 @@ def patrol(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture(scope="module")
 def address(patrol: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    web = WebSettings(cache_folder=tmp_path_factory.mktemp("previews"))
+    folders = [tmp_path_factory.mktemp(name) for name in ("previews", "exports")]
+    web = WebSettings(cache_folder=folders[0], exports_folder=folders[1])
     app = create_app(patrol.settings.model_copy(update={"web": web}))
     config = uvicorn.Config(app, port=0, log_level="warning")
     server = uvicorn.Server(config)
@@ -217,16 +224,76 @@ def test_the_timeline_of_a_day_leads_to_its_clips(browser: Chrome) -> None:
 
 
 @pytest.mark.parametrize("width_px", [390, 1440])
+def test_clips_are_ticked_exported_and_fetched(
+    browser: Chrome, address: str, width_px: int
+) -> None:
+    with seen_at(browser, width_px):
+        browser.get(f"{address}/?verdict=passed")
+        for tick in all_of(browser, "input[name=clip]")[:2]:
+            tick.click()
+        button = one_of(browser, ".export button")
+        assert button.text == "Export 2 ticked clips"
+        button.click()
+        arrived(browser, "/exports/")
+        until(browser, lambda b: all_of(b, "[data-state=done]"))
+        assert one_of(browser, ".sums").text.startswith("done")
+        links = [link.get_attribute("href") for link in all_of(browser, "a[download]")]
+        assert len(links) == 5
+        sizes = [browser.execute_async_script(FETCHED, link) for link in links]
+        assert all(size > 100 for size in sizes)
+        width = browser.execute_script("return document.documentElement.scrollWidth")
+        assert width <= width_px
+        one_of(browser, "nav a[href='/exports']").click()
+        arrived(browser, "/exports")
+        assert "2 ticked clips" in one_of(browser, ".day").text
+
+
+def test_the_clips_of_a_search_are_exported_and_removed_again(
+    browser: Chrome, address: str
+) -> None:
+    browser.get(f"{address}/?camera=rex-front&where=darkness_p50%20%3E%200.9")
+    one_of(browser, ".export button").click()
+    arrived(browser, "/exports/")
+    until(browser, lambda b: all_of(b, "[data-state=done]"))
+    assert "darkness_p50 > 0.9" in one_of(browser, ".title").text
+    next(b for b in all_of(browser, "button") if b.text == "Remove the files").click()
+    until(browser, lambda b: b.current_url == f"{address}/exports")
+    assert "darkness_p50" not in one_of(browser, "main").text
+
+
+def test_clips_like_a_picture_are_found(browser: Chrome, patrol: Site, tmp_path: Path) -> None:
+    (dark, *_) = [
+        row["jpeg"]
+        for row in patrol.rows(FRAMES, "jpeg", "clip_id", where=PARTITION.predicate)
+        if row["clip_id"] in patrol.sql("FROM verdicts WHERE NOT passed")["clip_id"].to_list()
+    ]
+    (tmp_path / "dark.jpg").write_bytes(dark)
+    one_of(browser, ".more summary").click()
+    one_of(browser, "input[type=file]").send_keys(str(tmp_path / "dark.jpg"))
+    arrived(browser, "image=")
+    assert all_of(browser, ".card .badge")[0].text == "rejected: dark"
+    assert one_of(browser, ".example").get_property("naturalWidth") > 0
+
+
+@pytest.mark.parametrize("width_px", [390, 1440])
 def test_no_page_scrolls_sideways(browser: Chrome, address: str, width_px: int) -> None:
-    # A window has a least width; what the page is told has none.
-    screen = {"width": width_px, "height": 844, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    try:
-        clip = one_of(browser, ".card").get_attribute("href")
-        for page in (address, clip, f"{address}/days", f"{address}/days/{PARTITION.day}"):
+    clip = one_of(browser, ".card").get_attribute("href")
+    asked = f"{address}/?by=words&q=motion&robot=rex&from_time="
+    days = (f"{address}/days", f"{address}/days/{PARTITION.day}")
+    with seen_at(browser, width_px):
+        for page in (address, asked, clip, *days, f"{address}/exports"):
             browser.get(page)
             assert browser.execute_script("return innerWidth") == width_px
             width = browser.execute_script("return document.documentElement.scrollWidth")
             assert width <= width_px, page
+
+
+@contextmanager
+def seen_at(browser: Chrome, width_px: int) -> Iterator[None]:
+    """A screen so wide. A window has a least width; what the page is told has none."""
+    screen = {"width": width_px, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        yield
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

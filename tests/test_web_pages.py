@@ -66,6 +66,11 @@ class TestSearch:
             ({"where": "darkness_p50 > 0.9 AND robot = 'rex'"}, 1),
             ({"where": "key LIKE '%rooms%' -- a comment"}, 2),
             ({"q": "rex-rear", "last_day": "2026-01-01"}, 0),
+            ({"robot": "rex"}, 6),
+            ({"robot": "", "from_time": "", "until_time": "", "like": "", "image": ""}, 6),
+            ({"robot": "rover", "q": "motion"}, 0),
+            ({"from_time": "00:00", "until_time": "23:59:59"}, 0),  # no recording says when
+            ({"q": "rex-rear", "by": "words", "camera": "rex-rear"}, 1),
             ({"page": 2}, 0),
         ],
     )
@@ -75,6 +80,70 @@ class TestSearch:
         answer = client.get("/api/clips", params=filters)
         assert answer.status_code == 200
         assert len(answer.json()["clips"]) == count
+
+    def test_its_form_offers_all_that_can_be_asked(self, client: TestClient) -> None:
+        page = client.get("/").text
+        fields = set(re.findall(r'<(?:input|select)[^>]*? name="(\w+)"', page))
+        operation = client.get("/api/openapi.json").json()["paths"]["/api/clips"]["get"]
+        asked = {parameter["name"] for parameter in operation["parameters"]}
+        assert asked - fields == {"image", "page"}
+        assert '<input type="file"' in page
+        assert "sharpness_p50 > 0.6 AND state" in page
+
+    def test_keeps_what_was_asked_in_its_form_and_its_links(self, client: TestClient) -> None:
+        asked = "q=motion&by=words&camera=rex-front&robot=rex&verdict=passed"
+        page = client.get(f"/?{asked}&first_day=2026-01-01&from_time=").text
+        query = f"{asked.partition('&camera')[0]}&first_day=2026-01-01&camera"
+        assert html.escape(f"/api/clips?{query}") in page
+        assert html.escape(f"/exports?{query}") in page
+        assert len(re.findall(r" checked> (?:words|rex-front)<", page)) == 2
+
+    def test_finds_clips_like_an_example_clip_and_not_itself(
+        self, client: TestClient, lake: Site
+    ) -> None:
+        found = client.get("/api/clips", params={"like": first_clip(lake)}).json()["clips"]
+        assert found[0]["key"].endswith("rear.mp4"), "the only other one of the yard"
+        assert first_clip(lake) not in {clip["clip_id"] for clip in found}
+
+    def test_finds_clips_like_a_picture(self, client: TestClient, lake: Site) -> None:
+        (first, *_) = lake.rows(FRAMES, "jpeg", where=f"clip_id = '{first_clip_of_dark()}'")
+        kept = client.post("/api/examples", content=first["jpeg"])
+        assert kept.status_code == 201
+        asked = {"image": kept.json()["image"]}
+        assert client.get("/api/clips", params=asked).json()["clips"][0]["clip_id"] == (
+            first_clip_of_dark()
+        )
+        page = client.get("/", params=asked).text
+        assert client.get(re.findall(r'"(/examples/[^"]*)"', page)[0]).content[:2] == b"\xff\xd8"
+
+    @pytest.mark.parametrize("picture", [b"", b"<svg/>", b"x" * 1000, b"\xff\xd8\xff\xe0"])
+    def test_a_picture_that_is_none_is_refused(self, client: TestClient, picture: bytes) -> None:
+        answer = client.post("/api/examples", content=picture)
+        assert answer.status_code == 422
+        assert "choose a JPEG or PNG" in answer.json()["detail"]
+
+    def test_a_picture_that_is_too_large_is_refused(self, client: TestClient) -> None:
+        answer = client.post("/api/examples", content=bytes(17 * 2**20))
+        assert (answer.status_code, answer.json()["detail"]) == (422, "this is more than 16 MB")
+
+    @pytest.mark.parametrize(
+        ("asked", "told"),
+        [
+            ({"like": "nothing"}, "no clip nothing"),
+            ({"image": "0" * 32}, "choose it again"),
+            ({"image": "../../etc/passwd"}, "pattern"),
+            ({"by": "image", "q": "motion"}, "needs an example image"),
+            ({"by": "looks", "q": "motion"}, "one space"),
+            ({"by": "smell"}, "words"),
+            ({"from_time": "25:00"}, "from_time"),
+        ],
+    )
+    def test_what_cannot_be_compared_is_refused_with_its_reason(
+        self, client: TestClient, asked: dict[str, str], told: str
+    ) -> None:
+        answer = client.get("/api/clips", params=asked)
+        assert answer.status_code in {404, 422}
+        assert told in answer.json()["detail"]
 
     @pytest.mark.parametrize(
         "where",
@@ -216,6 +285,14 @@ def test_pages_show_what_the_json_says(client: TestClient, lake: Site) -> None:
         *(f"{signal['value']:.3g}" for signal in clip["signals"]),
     ):
         assert said in shown
+
+
+def test_every_page_links_to_the_same_as_json(client: TestClient, lake: Site) -> None:
+    for page in ("/", f"/clips/{first_clip(lake)}", "/days", "/days/2026-01-02", "/exports"):
+        link = re.search(r'<footer><a href="([^"]*)">JSON</a>', client.get(page).text)
+        assert link
+        answer = client.get(html.unescape(link[1]))
+        assert answer.headers["content-type"] == "application/json"
 
 
 def test_a_name_with_html_in_it_is_shown_as_text(tmp_path: Path) -> None:

@@ -129,12 +129,14 @@ def _conditions(filters: Filters) -> Iterable[str]:
     if filters.robot is not None:
         yield among("robot", [filters.robot])
     if filters.from_time is not None or filters.until_time is not None:
-        yield _time_of_day(filters.from_time or time.min, filters.until_time)
+        yield time_of_day(filters.from_time or time.min, filters.until_time)
     if filters.where:
         yield filters.where
 
 
-def _time_of_day(first: time, until: time | None) -> str:
+def time_of_day(first: time, until: time | None) -> str:
+    """The condition of SQL that clips begin at these times of day, over columns of `clips` and
+    `recordings`; from an evening until a morning is a night."""
     of_day = "(start_time + to_microseconds(CAST(start_s * 1e6 AS BIGINT)))::TIME"
     begun = f"{of_day} >= TIME '{first.isoformat()}'"
     if until is None:

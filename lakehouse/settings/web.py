@@ -25,3 +25,11 @@ class WebSettings(Group):
     """A question to the tables that takes longer is ended."""
     refresh_s: float = Field(default=1.0, ge=0)
     """New commits are looked for this often at most."""
+    exports_folder: Path = Path("~/.cache/kennel/exports")
+    """Where exports that were asked for in the browser are written, a folder each."""
+    exports_mb: int = Field(default=20480, ge=16)
+    """Of that folder at most: an export that would need more is ended, and says so."""
+    export_clips: int = Field(default=500, ge=1, le=5000)
+    """Of one export from the browser at most; `lakehouse export` has no such bound."""
+    export_workers: int = Field(default=2, ge=1, le=64)
+    """Clips of an export that are written at once. One export is written at a time."""

@@ -2,7 +2,8 @@
 
 With a token every request but /healthz carries it: in a header, in a cookie, or once in the
 address, which sets the cookie. Without one only this machine is served, and only under its own
-names, so that no page of elsewhere can be pointed here.
+names, so that no page of elsewhere can be pointed here. What changes something is done for pages of
+this server and for programs, never for a page of elsewhere that a browser shows.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from hmac import compare_digest
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ from lakehouse.web.answers import problem
 
 _COOKIE = "kennel_session"
 _OPEN = "/healthz"
+_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HEADERS = {
     "Content-Security-Policy": (
@@ -27,7 +29,7 @@ _HEADERS = {
         "frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # without any, forms of our own would hide their origin, too
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
@@ -63,6 +65,12 @@ class Access:
             answer = None
         else:
             answer = self._introduced(scope) or self._unknown(scope)
+        if answer is None and scope["method"] not in _HARMLESS and _is_from_elsewhere(headers):
+            answer = problem(
+                scope,
+                HTTPStatus.FORBIDDEN,
+                "a page of another site asked for this; ask for it here",
+            )
         await (answer or self._app)(scope, receive, guarded)
 
     def _is_ours(self, headers: Headers) -> bool:
@@ -119,3 +127,12 @@ class Access:
             HTTPStatus.MISDIRECTED_REQUEST,
             "without a token only this machine is served, under the name localhost",
         )
+
+
+def _is_from_elsewhere(headers: Headers) -> bool:
+    """Whether a browser asks on behalf of another site's page. Browsers say so in one header or
+    both, which no page can forge; programs send neither."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site != "same-origin"
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()

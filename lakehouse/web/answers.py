@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def problem(scope: Scope | Mapping[str, object], status: HTTPStatus, detail: str) -> Response:
     """The answer to a request that gets none."""
     path = str(scope["path"])
-    if path.startswith("/api/") or path.endswith((".mp4", ".jpg")) or path == "/healthz":
+    if path.startswith("/api/") or path.endswith((".mp4", ".jpg", ".zip")) or path == "/healthz":
         return JSONResponse({"detail": detail}, status)
     return render("problem.html", status, title=status.phrase, detail=detail)
 

@@ -16,6 +16,11 @@ from lakehouse.storage.bucket import Bucket
 from lakehouse.tables.lake import open_lake
 from lakehouse.web.access import Access
 from lakehouse.web.answers import answer_errors
+from lakehouse.web.export_routes import (
+    export_api_routes,
+    export_file_routes,
+    export_page_routes,
+)
 from lakehouse.web.media_routes import media_routes
 from lakehouse.web.page_routes import api_routes, page_routes
 from lakehouse.web.reading import Reading
@@ -56,9 +61,15 @@ def create_app(
         lifespan=lifespan,
     )
     answer_errors(app)
-    app.include_router(api_routes(site))
-    app.include_router(media_routes(site))
-    app.include_router(page_routes(site))
+    for routes in (
+        api_routes,
+        media_routes,
+        page_routes,
+        export_api_routes,
+        export_page_routes,
+        export_file_routes,
+    ):
+        app.include_router(routes(site))
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(Access, token=token)
     return app

@@ -10,9 +10,11 @@ from lakehouse.errors import UserError
 from lakehouse.query.asked import Filters, Query
 from lakehouse.query.tables import embedding_tables
 from lakehouse.tables.lake import TableMissingError
+from lakehouse.web.asked import Asked
 from lakehouse.web.reading import Reading, Refused
 
-_MOST_MATCHES = 500
+MOST_MATCHES = 500
+"""A search finds no more."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,20 @@ class Match:
     text: str | None
 
 
-def by_text(reading: Reading, text: str, filters: Filters) -> list[Match]:
-    """The clips of the filters that match best, best first.
+def matching(reading: Reading, asked: Asked, image: bytes | None, filters: Filters) -> list[Match]:
+    """The clips of the filters that match what is asked best, best first; `image` is the example
+    picture.
 
-    Raises Refused for a condition that is none, UserError where no search is possible.
+    Raises Refused for a condition or an example that is none, and for a way that needs what isn't
+    there; UserError where no search is possible.
     """
+    query = Query(asked.text or None, image, asked.like or None, asked.by, fold=False)
     try:
-        found = reading.opened.search(Query(text=text, fold=False), filters, _MOST_MATCHES)
+        found = reading.opened.search(query, filters, MOST_MATCHES)
+    except TableMissingError:
+        raise
     except UserError as error:
-        if filters.where:
+        if asked.where or asked.by or asked.like or image:
             raise Refused(str(error)) from error
         raise
     return [

@@ -1,21 +1,19 @@
 """Lists of clips: which ones, in which order, and what their cards show."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
-from typing import Literal
+from datetime import time
 
 import duckdb
 
 from lakehouse.query.asked import Filters
-from lakehouse.web.finding import Match, by_text
+from lakehouse.query.eligible import time_of_day
+from lakehouse.web.asked import Asked
+from lakehouse.web.finding import Match, matching
 from lakehouse.web.models import ClipCard, ClipList, Outcome
 from lakehouse.web.reading import Reading, Refused, Row
 
 PAGE = 24
 """Clips on a page."""
-
-Verdict = Literal["any", "passed", "rejected", "too_short", "failed"]
 
 CLIPS_SHOWN = """
     SELECT c.clip_id, c.recording_id, c.day, c.camera, c.start_s, c.end_s, c.status, c.state,
@@ -36,35 +34,38 @@ _OF_VERDICT = {
 _SHOWN = "clip_id, day, camera, key, start_s, end_s, status, passed, reasons"
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a visitor wants to see; none, and empty, mean any. `where` is SQL over the columns of
-    clips, recordings, scores and verdicts."""
+def clip_list(reading: Reading, asked: Asked, image: bytes | None = None) -> ClipList:
+    """One page of the clips that fit; `image` is the example picture that is asked for.
 
-    text: str = ""
-    first_day: date | None = None
-    last_day: date | None = None
-    cameras: tuple[str, ...] = ()
-    verdict: Verdict = "any"
-    where: str = ""
-    page: int = 1
-
-
-def clip_list(reading: Reading, asked: Asked) -> ClipList:
-    """One page of the clips that fit. Raises Refused for a condition that is none."""
-    matches: dict[str, Match] | None = None
-    if asked.text:
-        found = by_text(reading, asked.text, _filters(asked))
-        matches = {match.clip_id: match for match in found}
-    rows = _rows(reading, asked, matches)
-    partitions = reading.ask("SELECT DISTINCT day, camera FROM recordings")
+    Raises Refused for a condition or an example that is none.
+    """
+    matches = _matches(reading, asked, image)
+    rows = _rows(reading, asked, matches, PAGE * (asked.page - 1), PAGE + 1)
+    partitions = reading.ask("SELECT DISTINCT day, camera, robot FROM recordings")
     return ClipList(
         clips=cards(reading, rows[:PAGE], matches or {}),
         page=asked.page,
         has_more=len(rows) > PAGE,
         days=sorted({row["day"] for row in partitions}, reverse=True),
         cameras=sorted({row["camera"] for row in partitions}),
+        robots=sorted({row["robot"] for row in partitions} - {None}),
     )
+
+
+def clip_ids(reading: Reading, asked: Asked, image: bytes | None, most: int) -> list[str]:
+    """The first so many clips that fit, of all pages, in the order of `clip_list`. Raises Refused
+    like it."""
+    rows = _rows(reading, asked, _matches(reading, asked, image), 0, most)
+    return [row["clip_id"] for row in rows]
+
+
+def known_ids(reading: Reading, ids: Sequence[str]) -> list[str]:
+    """Those of the ids that clips have, in their order, once each."""
+    rows = reading.ask(
+        "SELECT clip_id FROM clips WHERE clip_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+    )
+    known = {row["clip_id"] for row in rows}
+    return [clip_id for clip_id in dict.fromkeys(ids) if clip_id in known]
 
 
 def cards(
@@ -117,19 +118,28 @@ def outcome(status: str, passed: bool | None) -> Outcome:
     return "passed" if passed else "rejected"
 
 
-def _filters(asked: Asked) -> Filters:
-    """What of it a search can be told; the rest is asked of what it finds."""
-    return Filters(
+def _matches(reading: Reading, asked: Asked, image: bytes | None) -> dict[str, Match] | None:
+    """By clip and best first; none where nothing is asked that clips could be ranked by."""
+    if not asked.is_ranked:
+        return None
+    # What a search can be told; the rest is asked of what it finds.
+    filters = Filters(
         first_day=asked.first_day,
         last_day=asked.last_day,
         cameras=asked.cameras,
+        robot=asked.robot or None,
+        from_time=asked.from_time,
+        until_time=asked.until_time,
         verdict=asked.verdict if asked.verdict in ("passed", "rejected") else "any",
         where=asked.where or None,
     )
+    return {match.clip_id: match for match in matching(reading, asked, image, filters)}
 
 
-def _rows(reading: Reading, asked: Asked, matches: Mapping[str, Match] | None) -> list[Row]:
-    """The rows of the page, and one more if there is another."""
+def _rows(
+    reading: Reading, asked: Asked, matches: Mapping[str, Match] | None, skipped: int, most: int
+) -> list[Row]:
+    """At most so many rows, after the first ones of the order."""
     parts: list[str] = []
     values: list[object] = []
     order = "day DESC, camera, key, start_s"
@@ -146,20 +156,25 @@ def _rows(reading: Reading, asked: Asked, matches: Mapping[str, Match] | None) -
     if asked.cameras:
         parts.append("camera IN (SELECT unnest(?::VARCHAR[]))")
         values.append(list(asked.cameras))
+    if asked.robot:
+        parts.append("robot = ?")
+        values.append(asked.robot)
+    if asked.from_time is not None or asked.until_time is not None:
+        parts.append(f"({time_of_day(asked.from_time or time.min, asked.until_time)})")
     if asked.verdict != "any":
         parts.append(_OF_VERDICT[asked.verdict])
-    if asked.where.strip():
+    if asked.where:
         parts.append(f"({_condition(asked.where)}\n)")
     if matches is not None:
         values.append(list(matches))
     query = f"""
         SELECT {_SHOWN} FROM ({CLIPS_SHOWN}) WHERE {" AND ".join(parts) or "true"}
-        ORDER BY {order} LIMIT {PAGE + 1} OFFSET {PAGE * (asked.page - 1)}
+        ORDER BY {order} LIMIT {most} OFFSET {skipped}
     """
     try:
         return reading.ask(query, values)
     except (duckdb.Error, ValueError) as error:
-        if not asked.where.strip():
+        if not asked.where:
             raise
         said = next(iter(str(error).splitlines()), "")
         raise Refused(f"this condition is no SQL over clips: {said}") from error

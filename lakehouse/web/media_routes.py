@@ -37,6 +37,11 @@ def media_routes(site: Site) -> APIRouter:
         """A stored frame."""
         return _jpeg(site, frame_id)
 
+    @router.get("/examples/{image}.jpg", response_class=Response, responses=_PICTURE)
+    def example(image: Id) -> Response:
+        """An example picture that is searched with."""
+        return Response(site.examples.read(image), media_type="image/jpeg")
+
     @router.get("/clips/{clip_id}/poster.jpg", response_class=Response, responses=_PICTURE)
     def poster(clip_id: Id) -> Response:
         """The middle frame of a clip."""

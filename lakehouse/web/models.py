@@ -39,7 +39,9 @@ class ClipList(BaseModel):
     days: list[date]
     """All days of the lake, the latest first."""
     cameras: list[str]
-    """All cameras of the lake."""
+    """All cameras of the lake, as robot-camera."""
+    robots: list[str]
+    """All robots of the lake."""
 
 
 class Signal(BaseModel):
@@ -201,6 +203,53 @@ class Days(BaseModel):
     """All days of the lake, the latest first."""
 
     days: list[DayLine]
+
+
+class Example(BaseModel):
+    """An example picture that is kept."""
+
+    image: str
+    """Its id, as /api/clips takes it."""
+
+
+class ExportFailure(BaseModel):
+    """A clip of an export that has no file."""
+
+    clip_id: str
+    error: str
+
+
+class Export(BaseModel):
+    """Clips as files in a folder of the server, under way or done."""
+
+    name: str
+    """The same for the same clips."""
+    title: str
+    """What was asked for, in words."""
+    query: str
+    """The same as the query of `/`; empty for clips that were ticked."""
+    asked_at: datetime
+    """When it was first asked for, in UTC."""
+    state: Literal["waiting", "running", "done", "stopped"]
+    """`stopped` where it can be taken up again: it was cancelled, or ended by an error."""
+    total: int
+    done: int
+    """Of the clips; those that failed count, too."""
+    kept: int
+    """Of `done`, those whose files were there already; known while it runs."""
+    failed: int
+    bytes: int
+    """Of the files."""
+    failures: list[ExportFailure]
+    """The first of those that failed."""
+    error: str | None
+    """What ended the export as a whole."""
+
+
+class Exports(BaseModel):
+    """All exports that were asked for here, the latest first."""
+
+    exports: list[Export]
 
 
 class Health(BaseModel):

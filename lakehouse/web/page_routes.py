@@ -1,52 +1,32 @@
 """The addresses of pages, and of the same as JSON under /api."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from pydantic import BeforeValidator
 
+from lakehouse.query.asked import By
+from lakehouse.web.asked import AskedFor
+from lakehouse.web.bodies import body_of
 from lakehouse.web.clip import clip_detail
 from lakehouse.web.day import day_detail, days
-from lakehouse.web.listing import Asked, Verdict, clip_list
-from lakehouse.web.models import ClipDetail, ClipList, DayDetail, Days, Health, Problem
+from lakehouse.web.examples import MOST_BYTES
+from lakehouse.web.listing import clip_list
+from lakehouse.web.models import ClipDetail, ClipList, DayDetail, Days, Example, Health, Problem
 from lakehouse.web.rendering import render
 from lakehouse.web.site import Id, Site
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem} for code in (401, 404, 422, 503)
 }
-
-
-def _unless_empty(value: object) -> object:
-    """Forms send empty fields, too."""
-    return value or None
-
-
-Day = Annotated[date | None, BeforeValidator(_unless_empty), Query(description="YYYY-MM-DD.")]
-
-
-def _asked(
-    q: Annotated[str, Query(max_length=500, description="Words of a caption.")] = "",
-    first_day: Day = None,
-    last_day: Day = None,
-    camera: Annotated[
-        list[Annotated[str, Query(max_length=300)]],
-        Query(max_length=200, description="Any of these."),
-    ] = [],  # noqa: B006, FastAPI copies it
-    verdict: Annotated[Verdict, Query(description="What became of the clip.")] = "any",
-    where: Annotated[
-        str,
-        Query(max_length=2000, description="SQL over clips, recordings, scores and verdicts."),
-    ] = "",
-    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
-) -> Asked:
-    cameras = tuple(name for name in camera if name)
-    return Asked(q.strip(), first_day, last_day, cameras, verdict, where.strip(), page)
-
-
-AskedFor = Annotated[Asked, Depends(_asked)]
+_PICTURE = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 
 def api_routes(site: Site) -> APIRouter:
@@ -55,8 +35,8 @@ def api_routes(site: Site) -> APIRouter:
 
     @router.get("/api/clips")
     def list_clips(asked: AskedFor) -> ClipList:
-        """Clips that match, best first; without words all, the latest day first."""
-        return clip_list(site.reading, asked)
+        """Clips that match, best first; without words or an example all, the latest day first."""
+        return clip_list(site.reading, asked, site.example(asked))
 
     @router.get("/api/clips/{clip_id}")
     def one_clip(clip_id: Id) -> ClipDetail:
@@ -73,6 +53,12 @@ def api_routes(site: Site) -> APIRouter:
         """The ledger of a day, by camera, recording and clip."""
         return day_detail(site.reading, day)
 
+    @router.post("/api/examples", status_code=201, openapi_extra=_PICTURE)
+    async def keep_example(request: Request) -> Example:
+        """Keep a picture, a JPEG or PNG, to search for clips that look like it."""
+        picture = await body_of(request, MOST_BYTES)
+        return Example(image=await run_sync(site.examples.keep, picture))
+
     @router.get("/healthz")
     def health() -> Health:
         """Whether the lake can be read."""
@@ -87,14 +73,11 @@ def page_routes(site: Site) -> APIRouter:
     router = APIRouter(responses=_PROBLEMS, default_response_class=HTMLResponse, tags=["pages"])
 
     @router.get("/")
-    def search_page(asked: AskedFor, request: Request) -> HTMLResponse:
+    def search_page(asked: AskedFor) -> HTMLResponse:
         """Search, filters, and clips."""
-        found = clip_list(site.reading, asked)
-        pages = {
-            step: str(request.url.include_query_params(page=asked.page + step).query)
-            for step in (-1, 1)
-        }
-        return render("search.html", found=found, asked=asked, pages=pages)
+        found = clip_list(site.reading, asked, site.example(asked))
+        most = site.settings.web.export_clips
+        return render("search.html", found=found, asked=asked, ways=list(By), most=most)
 
     @router.get("/clips/{clip_id}")
     def clip_page(clip_id: Id) -> HTMLResponse:

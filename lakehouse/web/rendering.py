@@ -33,6 +33,7 @@ def _environment() -> Environment:
     environment.filters["clock"] = clock
     environment.filters["words"] = words
     environment.filters["number"] = number
+    environment.filters["size"] = size
     return environment
 
 
@@ -55,3 +56,8 @@ def number(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.3g}"
+
+
+def size(count: int) -> str:
+    """Bytes as people write them: 0.3 MB, 12.0 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

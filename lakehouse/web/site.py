@@ -10,7 +10,10 @@ from fastapi import Path
 
 from lakehouse.settings import Settings
 from lakehouse.storage.bucket import Bucket
+from lakehouse.web.asked import Asked
 from lakehouse.web.clip import clip_row
+from lakehouse.web.examples import Examples
+from lakehouse.web.exports import Exporting
 from lakehouse.web.previews import Previews
 from lakehouse.web.reading import NotFound, Reading
 from lakehouse.web.streaming import Plans
@@ -36,6 +39,16 @@ class Site:
         """Made videos."""
         return Previews(self.settings)
 
+    @cached_property
+    def examples(self) -> Examples:
+        """Pictures that visitors search with."""
+        return Examples(self.settings)
+
+    @cached_property
+    def exporting(self) -> Exporting:
+        """Exports that visitors ask for."""
+        return Exporting(self.settings, lambda: self.bucket)
+
     @property
     def bucket(self) -> Bucket:
         """Where the recordings lie. Raises UserError as long as it can't be reached."""
@@ -43,6 +56,10 @@ class Site:
             if self._bucket is None:
                 self._bucket = self.open_bucket()
             return self._bucket
+
+    def example(self, asked: Asked) -> bytes | None:
+        """The example picture that a visitor asks for, if any. Raises NotFound."""
+        return self.examples.read(asked.image) if asked.image else None
 
     def footage(self, clip_id: str) -> tuple[Footage, float]:
         """The bytes behind a clip, and its seconds. Raises NotFound, also where it has none."""
@@ -64,5 +81,6 @@ class Site:
     def close(self) -> None:
         """Close the tables, and end what is being made."""
         self.reading.close()
-        if "previews" in vars(self):
-            self.previews.close()
+        for made in ("previews", "examples", "exporting"):
+            if made in vars(self):
+                getattr(self, made).close()

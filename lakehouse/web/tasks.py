@@ -1,7 +1,8 @@
-"""What is done with footage for the browser in a worker process: cut by a demuxer, encoded anew.
+"""What is done for the browser in a worker process: footage is cut by a demuxer or encoded anew,
+pictures of visitors are decoded.
 
 Imports neither the lake nor the server: a worker starts quickly. When a task is needed, and where
-its result goes, is `previews`.
+its result goes, is `previews` and `examples`.
 """
 
 import io
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 from av.error import FFmpegError
 
 from lakehouse.errors import UserError
@@ -18,6 +21,7 @@ from lakehouse.video.playable import playable
 from lakehouse.video.probe import ProbeError
 
 _PIECE_BYTES = 2**20
+_EXAMPLE_PX = 640
 
 
 class NotShowable(Exception):  # noqa: N818, it is an answer
@@ -62,6 +66,26 @@ class PreviewTask:
             yield from playable(_cut(self.footage), self.longest_px)
         except (ProbeError, FFmpegError) as error:
             raise NotShowable(f"its pictures can't be decoded: {error}") from error
+
+
+@dataclass(frozen=True)
+class ExampleTask:
+    """Yields an example picture as a JPEG that is no larger than stored frames need to be. Raises
+    NotShowable."""
+
+    picture: bytes
+
+    def __call__(self) -> Iterator[bytes]:
+        """See the class."""
+        coded = np.frombuffer(self.picture, np.uint8)
+        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if self.picture else None
+        if picture is None:
+            raise NotShowable("this is no picture; choose a JPEG or PNG")
+        height, width = picture.shape[:2]
+        scale = min(1.0, _EXAMPLE_PX / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        yield cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
 def _cut(footage: Footage) -> io.BytesIO:

@@ -1,8 +1,10 @@
-// What pages do beyond links and forms: previews out of stored frames, keys, seeking.
+// What pages do beyond links and forms: previews out of stored frames, keys, seeking, example
+// pictures, and how far an export is.
 "use strict";
 
 const FRAME_MS = 350;
 const SEEK_S = 1;
+const POLL_MS = 700;
 
 function animate(card) {
   const ids = (card.dataset.frames || "").split(" ").filter(Boolean);
@@ -41,7 +43,7 @@ function follow(relation) {
 }
 
 function move(list, steps) {
-  const links = [...list.querySelectorAll(":scope > a")];
+  const links = [...list.querySelectorAll(":scope > a, :scope > .pick > a")];
   const at = links.indexOf(document.activeElement);
   const next = links[at < 0 ? 0 : Math.min(Math.max(at + steps, 0), links.length - 1)];
   if (next) next.focus();
@@ -111,3 +113,88 @@ if (video) {
     else video.addEventListener("loadedmetadata", go, { once: true });
   }
 }
+
+const exporting = document.getElementById("export");
+
+if (exporting) {
+  const button = exporting.querySelector("button");
+  const ticks = document.querySelectorAll('input[form="export"]');
+  const say = () => {
+    const count = [...ticks].filter((tick) => tick.checked).length;
+    button.textContent = count
+      ? `Export ${count} ticked ${count === 1 ? "clip" : "clips"}`
+      : button.dataset.all;
+  };
+  ticks.forEach((tick) => tick.addEventListener("change", say));
+  addEventListener("pageshow", say);
+}
+
+const example = document.querySelector("[data-example]");
+
+if (example) {
+  const input = example.querySelector("input");
+  example.hidden = false;
+  input.addEventListener("change", async () => {
+    const { form } = input;
+    if (!input.files.length) return;
+    const answer = await fetch("/api/examples", { method: "POST", body: input.files[0] });
+    const said = await answer.json();
+    if (!answer.ok) {
+      example.querySelector("output").textContent = said.detail;
+      return;
+    }
+    form.querySelectorAll('[name="image"]').forEach((before) => before.remove());
+    form.append(
+      Object.assign(document.createElement("input"), {
+        type: "hidden",
+        name: "image",
+        value: said.image,
+      }),
+    );
+    form.requestSubmit();
+  });
+}
+
+function size(bytes) {
+  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function failureLine(failure) {
+  const link = Object.assign(document.createElement("a"), {
+    href: `/clips/${encodeURIComponent(failure.clip_id)}`,
+    textContent: failure.clip_id,
+  });
+  const error = Object.assign(document.createElement("span"), {
+    className: "error",
+    textContent: failure.error,
+  });
+  const line = document.createElement("li");
+  line.append(link, " ", error);
+  return line;
+}
+
+async function poll(shown) {
+  try {
+    const answer = await fetch(shown.dataset.export);
+    if (!answer.ok) return;
+    const now = await answer.json();
+    if (now.state !== shown.dataset.state) {
+      location.reload();
+      return;
+    }
+    shown.querySelector("progress").value = now.done;
+    for (const name of ["done", "failed"]) {
+      shown.querySelector(`[data-told="${name}"]`).textContent = now[name];
+    }
+    shown.querySelector('[data-told="failed"]').parentElement.hidden = !now.failed;
+    shown.querySelector('[data-told="bytes"]').textContent = size(now.bytes);
+    shown.querySelector(".failures").replaceChildren(...now.failures.map(failureLine));
+  } catch {
+    // The server is away for now; the next time may be better.
+  }
+  setTimeout(poll, POLL_MS, shown);
+}
+
+document
+  .querySelectorAll('[data-state="waiting"], [data-state="running"]')
+  .forEach((shown) => setTimeout(poll, POLL_MS, shown));
