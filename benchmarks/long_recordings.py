@@ -114,5 +114,9 @@ def _tone(number: int, sound: AudioStream) -> av.AudioFrame:
     time_s = (number * count + np.arange(count)) / _AUDIO_RATE
     samples = (np.sin(2 * np.pi * 220 * time_s) / 2).astype(np.float32)
     frame = av.AudioFrame.from_ndarray(samples[None], "fltp", "mono")
-    frame.sample_rate, frame.pts, frame.time_base = _AUDIO_RATE, number * count, Fraction(1, _AUDIO_RATE)
+    frame.sample_rate, frame.pts, frame.time_base = (
+        _AUDIO_RATE,
+        number * count,
+        Fraction(1, _AUDIO_RATE),
+    )
     return frame

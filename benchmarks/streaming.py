@@ -217,16 +217,12 @@ def _times(answers: Sequence[Answer], kind: str) -> dict[str, float]:
 
 def _exported(settings: Settings, clip: str, folder: Path) -> bytes:
     target = folder / "exported.mp4"
-    export_clip(
-        open_lake(settings), open_bucket(settings.bucket, settings.s3), clip, target
-    )
+    export_clip(open_lake(settings), open_bucket(settings.bucket, settings.s3), clip, target)
     return target.read_bytes()
 
 
 @contextmanager
-def _serving(
-    settings: Settings, folder: Path
-) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def _serving(settings: Settings, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """`lakehouse serve` in a process of its own, once it says that it can read the lake."""
     web = settings.web.model_copy(update={"cache_folder": folder / "cache"})
     shutil.rmtree(folder / "cache", ignore_errors=True)

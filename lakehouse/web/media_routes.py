@@ -10,7 +10,7 @@ from lakehouse.video.mp4.slicer import Plan
 from lakehouse.web.models import Problem
 from lakehouse.web.reading import NotFound
 from lakehouse.web.site import Id, Site
-from lakehouse.web.streaming import opened, respond
+from lakehouse.web.streaming import respond
 from lakehouse.web.tasks import CutTask, PreviewTask
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -52,13 +52,12 @@ def media_routes(site: Site) -> APIRouter:
     async def video(clip_id: Id, request: Request) -> Response:
         """The clip as `lakehouse clip` writes it: not encoded anew, and exact to the frame."""
         footage, seconds = await run_sync(site.footage, clip_id)
-        plan = None
-        if footage.container == "mov":
-            plan = await run_sync(site.plans.plan, footage)
         tag = f"{footage.key} {footage.etag} {footage.start_pts} {footage.end_pts}"
-        if plan is not None:
-            source = await run_sync(opened, footage)
-            return respond(request, source, plan, tag, f"{clip_id}.mp4")
+        if footage.container == "mov":
+            source, plan = await run_sync(site.plans.open, footage)
+            if plan is not None:
+                return respond(request, source, plan, tag, f"{clip_id}.mp4")
+            source.close()
         return await _made(request, CutTask(footage), seconds, tag, f"{clip_id}.mp4")
 
     @router.get("/clips/{clip_id}/preview.mp4", response_class=Response, responses=_RANGES)

@@ -11,9 +11,9 @@ from fastapi import Path
 from lakehouse.settings import Settings
 from lakehouse.storage.bucket import Bucket
 from lakehouse.web.clip import clip_row
+from lakehouse.web.plans import Plans
 from lakehouse.web.previews import Previews
 from lakehouse.web.reading import NotFound, Reading
-from lakehouse.web.streaming import Plans
 from lakehouse.web.tasks import Footage
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-z][0-9a-z-]{0,127}$", description="As in the views.")]

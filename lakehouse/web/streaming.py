@@ -1,29 +1,22 @@
 """Clips as byte ranges: read from the recording while they are sent, with nothing in between.
 
-What is sent of an MP4 is planned by `lakehouse.video.mp4.slicer`; files that can't be planned are
-made by `previews`. Which parts of it a request wants is answered here as well.
+What is sent of an MP4 is planned in `plans`; files that can't be planned are made by `previews`.
+Which parts of it a request wants is answered here as well.
 """
 
 import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing
-from threading import Lock
 from typing import BinaryIO
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from lakehouse.storage.bucket import ObjectNotFound, ObjectReplaced
 from lakehouse.storage.ranged import ReadsAhead
-from lakehouse.video.mp4.boxes import NotSliceable
 from lakehouse.video.mp4.media import Range
-from lakehouse.video.mp4.slicer import Plan, plan_span
-from lakehouse.web.reading import NotFound
-from lakehouse.web.tasks import Footage
+from lakehouse.video.mp4.slicer import Plan
 
-_PLANS = 256
 _PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -34,43 +27,6 @@ class Unsatisfiable(Exception):  # noqa: N818, it is an answer
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"the video has {size_bytes} bytes")
         self.size_bytes = size_bytes
-
-
-class Plans:
-    """The plans of clips that were watched of late, so that their recordings' indices are read
-    once. For several threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._plans: OrderedDict[Footage, Plan | None] = OrderedDict()
-
-    def plan(self, footage: Footage) -> Plan | None:
-        """How the clip is sent, none where it can't be planned. Raises NotFound where the recording
-        is another by now."""
-        with self._lock:
-            if footage in self._plans:
-                self._plans.move_to_end(footage)
-                return self._plans[footage]
-        with closing(opened(footage)) as source:
-            try:
-                planned = plan_span(source, footage.start_pts, footage.end_pts)
-            except NotSliceable:
-                planned = None
-        with self._lock:
-            self._plans[footage] = planned
-            while len(self._plans) > _PLANS:
-                self._plans.popitem(last=False)
-        return planned
-
-
-def opened(footage: Footage) -> BinaryIO:
-    """The recording. Raises NotFound where it is another by now."""
-    try:
-        return footage.bucket.open(footage.key, footage.etag)
-    except ObjectReplaced as error:
-        raise NotFound(f"{footage.key} was replaced since; run `lakehouse ingest`") from error
-    except ObjectNotFound as error:
-        raise NotFound(f"{footage.key} is gone from the bucket; run `lakehouse ingest`") from error
 
 
 def respond(request: Request, source: BinaryIO, plan: Plan, tag: str, name: str) -> Response:
