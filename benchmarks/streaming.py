@@ -1,9 +1,9 @@
-"""How soon, and at what cost, a clip of a two-hour recording plays: `python -m benchmarks.streaming`.
+"""How soon a clip of two hours plays, and what it costs: `python -m benchmarks.streaming`.
 
 Recordings of two hours, one for each container, lie in a folder and on an S3 server. `lakehouse
 serve` is asked for a clip at the start, in the middle and at the end: once as the first thing after
 its start (cold), then again, and for one beside it (warm). A relay before the S3 server counts
-what it sends. Then 50 visitors come at once; what they are shown is compared with the exported clip,
+what it sends. Then 50 visitors come at once; what they are shown is compared with exported clips,
 and their times with those of a plain server of static files that holds the same bytes.
 Prints JSON, with the machine's load.
 """
@@ -25,7 +25,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.long_recordings import CONTAINERS, Container, make
+from benchmarks.long_recordings import CONTAINERS, make
 from benchmarks.relay import Relay, relay
 from benchmarks.undecoded import ingest
 from benchmarks.visitors import Answer, Ask, visit_once, visits

@@ -4,8 +4,9 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Thread
 
-from anyio.to_thread import run_sync
+from anyio.to_thread import current_default_thread_limiter, run_sync
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
@@ -22,6 +23,7 @@ from lakehouse.web.reading import Reading
 from lakehouse.web.site import Site
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}")
+_PAGE_THREADS = 6  # more would take turns at the same few cores; who waits is served in order
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -44,6 +46,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = _PAGE_THREADS
+        Thread(target=site.warm_up, name="warm-up", daemon=True).start()
         yield
         await run_sync(site.close)
 

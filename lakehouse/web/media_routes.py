@@ -1,5 +1,6 @@
 """The addresses of pictures and videos."""
 
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from lakehouse.tables.schemas import FRAMES
 from lakehouse.video.mp4.slicer import Plan
 from lakehouse.web.models import Problem
-from lakehouse.web.reading import NotFound
+from lakehouse.web.reading import NotFound, Row
 from lakehouse.web.site import Id, Site
 from lakehouse.web.streaming import respond
 from lakehouse.web.tasks import CutTask, PreviewTask
@@ -25,7 +26,13 @@ _RANGES: dict[int | str, dict[str, Any]] = {
     416: {"model": Problem},
     **_PROBLEMS,
 }
-_PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, **_PROBLEMS}
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}}},
+    304: {"description": "Not changed"},
+    **_PROBLEMS,
+}
+
+_ASK_AGAIN = "private, no-cache"
 
 
 def media_routes(site: Site) -> APIRouter:
@@ -33,20 +40,22 @@ def media_routes(site: Site) -> APIRouter:
     router = APIRouter(tags=["media"])
 
     @router.get("/frames/{frame_id}.jpg", response_class=Response, responses=_PICTURE)
-    def frame(frame_id: Id) -> Response:
+    def frame(frame_id: Id, request: Request) -> Response:
         """A stored frame."""
-        return _jpeg(site, frame_id)
+        query = "SELECT frame_id, content_hash FROM frames WHERE frame_id = ?"
+        rows = site.reading.ask(query, [frame_id])
+        if not rows:
+            raise NotFound(f"there is no frame {frame_id}, or its footage was removed or replaced")
+        return _jpeg(site, request, rows[0])
 
     @router.get("/clips/{clip_id}/poster.jpg", response_class=Response, responses=_PICTURE)
-    def poster(clip_id: Id) -> Response:
+    def poster(clip_id: Id, request: Request) -> Response:
         """The middle frame of a clip."""
-        query = "SELECT frame_id FROM frames WHERE clip_id = ? ORDER BY pts"
+        query = "SELECT frame_id, content_hash FROM frames WHERE clip_id = ? ORDER BY pts"
         rows = site.reading.ask(query, [clip_id])
         if not rows:
             raise NotFound(f"there is no frame of a clip {clip_id}")
-        response = _jpeg(site, rows[len(rows) // 2]["frame_id"])
-        response.headers["Cache-Control"] = "private, no-cache"
-        return response
+        return _jpeg(site, request, rows[len(rows) // 2])
 
     @router.get("/clips/{clip_id}/video.mp4", response_class=Response, responses=_RANGES)
     async def video(clip_id: Id, request: Request) -> Response:
@@ -54,9 +63,11 @@ def media_routes(site: Site) -> APIRouter:
         footage, seconds = await run_sync(site.footage, clip_id)
         tag = f"{footage.key} {footage.etag} {footage.start_pts} {footage.end_pts}"
         if footage.container == "mov":
-            source, plan = await run_sync(site.plans.open, footage)
+            opened = partial(site.plans.open, footage)
+            source, plan = await run_sync(opened, limiter=site.reading_media)
             if plan is not None:
-                return respond(request, source, plan, tag, f"{clip_id}.mp4")
+                name = f"{clip_id}.mp4"
+                return respond(request, source, plan, tag, name, site.reading_media)
             source.close()
         return await _made(request, CutTask(footage), seconds, tag, f"{clip_id}.mp4")
 
@@ -73,17 +84,20 @@ def media_routes(site: Site) -> APIRouter:
     ) -> Response:
         file = await site.previews.open(task, seconds)
         size_bytes = file.seek(0, 2)
-        return respond(request, file, Plan(b"", ((0, size_bytes),)), tag, name)
+        plan = Plan(b"", ((0, size_bytes),))
+        return respond(request, file, plan, tag, name, site.reading_media)
 
     return router
 
 
-def _jpeg(site: Site, frame_id: str) -> Response:
-    if not site.reading.ask("SELECT 1 FROM frames WHERE frame_id = ?", [frame_id]):
-        raise NotFound(f"there is no frame {frame_id}, or its footage was removed or replaced")
-    rows = site.reading.rows(FRAMES, [frame_id], ["jpeg"])
+def _jpeg(site: Site, request: Request, frame: Row) -> Response:
+    """The picture of a frame; nothing where the browser has it already. Browsers have to ask: the
+    frame of a replaced recording may have the same id."""
+    known = f'"{frame["content_hash"]}"'
+    if request.headers.get("if-none-match") == known:
+        return Response(status_code=304, headers={"Cache-Control": _ASK_AGAIN, "ETag": known})
+    rows = site.reading.rows(FRAMES, [frame["frame_id"]], ["jpeg", "content_hash"])
     if not rows:
-        raise NotFound(f"frame {frame_id} was replaced just now")
-    # An id ends in what its frame was made from: another picture has another id.
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+        raise NotFound(f"frame {frame['frame_id']} was replaced just now")
+    headers = {"Cache-Control": _ASK_AGAIN, "ETag": f'"{rows[0]["content_hash"]}"'}
     return Response(rows[0]["jpeg"], media_type="image/jpeg", headers=headers)

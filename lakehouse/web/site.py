@@ -1,13 +1,17 @@
 """What all routes share: the tables, the bucket, and what of a clip is sent."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import Annotated
 
+import duckdb
+from anyio import CapacityLimiter
 from fastapi import Path
 
+from lakehouse.errors import UserError
 from lakehouse.settings import Settings
 from lakehouse.storage.bucket import Bucket
 from lakehouse.web.clip import clip_row
@@ -15,6 +19,8 @@ from lakehouse.web.plans import Plans
 from lakehouse.web.previews import Previews
 from lakehouse.web.reading import NotFound, Reading
 from lakehouse.web.tasks import Footage
+
+_MEDIA_THREADS = 32
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-z][0-9a-z-]{0,127}$", description="As in the views.")]
 """An id in an address. None of them leads anywhere: they are looked up, never opened."""
@@ -28,6 +34,8 @@ class Site:
     reading: Reading
     open_bucket: Callable[[], Bucket]
     plans: Plans = field(default_factory=Plans)
+    reading_media: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_MEDIA_THREADS))
+    """Of threads that wait for the bucket; others answer pages meanwhile."""
     _lock: Lock = field(default_factory=Lock)
     _bucket: Bucket | None = None
 
@@ -60,6 +68,14 @@ class Site:
             ),
             row["end_s"] - row["start_s"],
         )
+
+    def warm_up(self) -> None:
+        """Open all that the first visitor would wait for. What is out of reach is opened when it
+        is needed, and said then."""
+        with suppress(UserError, OSError, duckdb.Error):
+            self.reading.warm_up()
+        with suppress(UserError, OSError):
+            next(self.bucket.list(), None)
 
     def close(self) -> None:
         """Close the tables, and end what is being made."""

@@ -6,10 +6,12 @@ Which parts of it a request wants is answered here as well.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import closing
 from typing import BinaryIO
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -29,10 +31,18 @@ class Unsatisfiable(Exception):  # noqa: N818, it is an answer
         self.size_bytes = size_bytes
 
 
-def respond(request: Request, source: BinaryIO, plan: Plan, tag: str, name: str) -> Response:
+def respond(
+    request: Request,
+    source: BinaryIO,
+    plan: Plan,
+    tag: str,
+    name: str,
+    limiter: CapacityLimiter,
+) -> Response:
     """The video, or the part of it that the request wants; closes `source` in the end.
 
-    `tag` names the bytes: a range of other bytes is answered with the whole. Raises Unsatisfiable.
+    `tag` names the bytes: a range of other bytes is answered with the whole. Threads of `limiter`
+    read them. Raises Unsatisfiable.
     """
     etag = f'"{hashlib.sha256(tag.encode()).hexdigest()[:32]}"'
     headers = {
@@ -56,7 +66,7 @@ def respond(request: Request, source: BinaryIO, plan: Plan, tag: str, name: str)
     headers["Content-Length"] = str(end - start)
     if part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{plan.size_bytes}"
-    pieces = _pieces(source, plan, start, end)
+    pieces = _read_in_threads(_pieces(source, plan, start, end), limiter)
     return StreamingResponse(pieces, 206 if part else 200, headers, "video/mp4")
 
 
@@ -78,7 +88,15 @@ def _part(wanted: str, size_bytes: int) -> tuple[int, int] | None:
     return start, end
 
 
-def _pieces(source: BinaryIO, plan: Plan, start: int, end: int) -> Iterator[bytes]:
+async def _read_in_threads(
+    pieces: Generator[bytes, None, None], limiter: CapacityLimiter
+) -> AsyncIterator[bytes]:
+    with closing(pieces):
+        while (piece := await run_sync(next, pieces, None, limiter=limiter)) is not None:
+            yield piece
+
+
+def _pieces(source: BinaryIO, plan: Plan, start: int, end: int) -> Generator[bytes, None, None]:
     with closing(source):
         ranges = list(_ranges(plan, start, end))
         if isinstance(source, ReadsAhead):

@@ -162,7 +162,7 @@ class _Track:
         if b"ctts" in self.tables:
             delays = np.concatenate([self._delays(count, *span) for span in spans])
             yield _table(b"ctts", ">i4", np.ones_like(delays), delays)
-        if keys is not None or len(spans) > 1 and self.kind == VIDEO:
+        if keys is not None or (len(spans) > 1 and self.kind == VIDEO):
             marked = np.isin(chosen, keys) if keys is not None else np.ones(len(chosen), bool)
             marked[: head if len(spans) > 1 else 0] = False
             yield _table(b"stss", ">u4", 1 + np.flatnonzero(marked))

@@ -75,8 +75,9 @@ def slice_span(source: BinaryIO, start_pts: int, end_pts: int) -> Slice:
     """The frames with start_pts <= pts < end_pts of a recording, and their sound, as an MP4.
 
     Times are in the ticks of the first video track, as FFmpeg states them. Besides the index, of a
-    large one what tells of the span, and a key frame, the span is read as one range, or as several where much else lies in between.
-    Memory: the clip, and at most as much of what lies in between.
+    large one what tells of the span, and the head of a key frame, the span is read as one range, or
+    as several where much else lies in between. Memory: the clip, and at most as much of what lies
+    in between.
 
     Raises NotSliceable for every file and span that must be left to a demuxer.
     """
@@ -98,9 +99,9 @@ def plan_span(
 ) -> Plan:
     """What `slice_span` would make, byte for byte, for who reads the media later or in part.
 
-    Besides the index, only the heads of key frames are read; all frames where an HEVC track's name depends on
-    them. Who keeps the `index` of the file for its next span has none of it read twice. Raises
-    NotSliceable like `slice_span`.
+    Besides the index, only the heads of key frames are read; all frames where an HEVC track's name
+    depends on them. Who keeps the `index` of the file for its next span has none of it read twice.
+    Raises NotSliceable like `slice_span`.
     """
     movie, excerpts = _excerpts(source, start_pts, end_pts, index)
     ranges, media = leave_media(source, [excerpt.samples for excerpt in excerpts], movie.file_bytes)
