@@ -192,7 +192,7 @@ def _hold(connection: duckdb.DuckDBPyConnection) -> bool:
 def _locked(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """What visitors write as SQL reaches no file and no network, and no more memory than this."""
     for setting in (
-        "threads = 2",
+        "threads = 1",
         f"memory_limit = '{_MEMORY}'",
         "temp_directory = ''",
         "python_enable_replacements = false",

@@ -21,6 +21,7 @@ from lakehouse.web.reading import NotFound, Reading
 from lakehouse.web.tasks import Footage
 
 _MEDIA_THREADS = 32
+_PLANNING_THREADS = 4
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-z][0-9a-z-]{0,127}$", description="As in the views.")]
 """An id in an address. None of them leads anywhere: they are looked up, never opened."""
@@ -36,6 +37,8 @@ class Site:
     plans: Plans = field(default_factory=Plans)
     reading_media: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_MEDIA_THREADS))
     """Of threads that wait for the bucket; others answer pages meanwhile."""
+    planning: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_PLANNING_THREADS))
+    """Of threads that plan clips, which is work for a core more than for the bucket."""
     _lock: Lock = field(default_factory=Lock)
     _bucket: Bucket | None = None
 
@@ -74,7 +77,7 @@ class Site:
         is needed, and said then."""
         with suppress(UserError, OSError, duckdb.Error):
             self.reading.warm_up()
-        with suppress(UserError, OSError):
+        with suppress(UserError, OSError):  # a client is made at its first request
             next(self.bucket.list(), None)
 
     def close(self) -> None:

@@ -44,12 +44,14 @@ class HeldIndex:
 
     def fetch(self, source: BinaryIO, spans: Sequence[tuple[int, int]]) -> None:
         """Read at once what of these spans will be read soon."""
+        wanted = {
+            page
+            for start, end in spans
+            for page in range(start // _PAGE_BYTES, -(-end // _PAGE_BYTES))
+        }
+        if wanted.isdisjoint(self._missing):  # no page that was read goes missing again
+            return
         with self._lock:
-            wanted = {
-                page
-                for start, end in spans
-                for page in range(start // _PAGE_BYTES, -(-end // _PAGE_BYTES))
-            }
             ranges = list(_joined(sorted(wanted & self._missing), self.size_bytes))
             if ranges and isinstance(source, ReadsAhead):
                 source.expect([(self._start + start, self._start + end) for start, end in ranges])

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import BinaryIO
 
 import numpy as np
@@ -191,6 +192,7 @@ class _Track:
         """How long after its decoding each of these samples is shown."""
         table = self.tables[b"ctts"]
 
+        @cache
         def counts(start: int, end: int) -> Integers:
             return table.column(">u4", 8 + 8 * start, 2 * (end - start))[::2]
 
@@ -205,6 +207,7 @@ class _Track:
         places = self._table(b"stco") if places is None else places
         chunks, entries = places.number(4), table.number(4)
 
+        @cache
         def runs(start: int, end: int) -> tuple[Integers, Integers]:
             """How many chunks each entry stands for, and how many samples each chunk holds."""
             more = min(end + 1, entries)
