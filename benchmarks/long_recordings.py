@@ -7,7 +7,6 @@ belongs to the benchmarks.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -16,7 +15,6 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from av.packet import Packet
 from av.stream import Stream
 
 PART_S = 64  # holds a whole number of AAC's packets
@@ -51,28 +49,26 @@ seconds; so large are the gaps of Matroska's index, too. MPEG-TS has none."""
 
 def make(path: Path, container: Container, parts: int = -(-7200 // PART_S)) -> None:
     """Write a recording of about 1.7 GB, or of so many minutes."""
-    with av.open(str(path), "w", format=container.muxer, options=container.options) as written:
+    repeat(_minute(), PART_S, parts, container, path)
+
+
+def repeat(part: bytes, part_s: int, parts: int, container: Container, target: Path) -> None:
+    """Write a recording that is an MP4 again and again, each time so many seconds later."""
+    with av.open(str(target), "w", format=container.muxer, options=container.options) as written:
         tracks: dict[int, Stream] = {}
-        for packet in _packets(parts):
-            source = packet.stream
-            if source.index not in tracks:
-                for stream in source.container.streams:
+        for number in range(parts):
+            with av.open(io.BytesIO(part), "r", format="mp4") as source:
+                for stream in source.streams if not tracks else ():
                     tracks[stream.index] = written.add_stream_from_template(stream)
-            packet.stream = tracks[source.index]
-            written.mux(packet)
-
-
-def _packets(parts: int) -> Iterator[Packet[Stream]]:
-    for number in range(parts):
-        with av.open(io.BytesIO(_minute()), "r", format="mp4") as minute:
-            for packet in minute.demux():
-                if packet.pts is None or packet.dts is None:
-                    continue  # the mark of the end
-                if packet.stream.type == "audio" and packet.pts < 0:
-                    continue  # what a decoder starts on
-                later = round(number * PART_S / packet.time_base)
-                packet.pts, packet.dts = packet.pts + later, packet.dts + later
-                yield packet
+                for packet in source.demux():
+                    if packet.pts is None or packet.dts is None:
+                        continue  # the mark of the end
+                    if packet.stream.type == "audio" and packet.pts < 0:
+                        continue  # what a decoder starts on
+                    later = round(number * part_s / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                    packet.stream = tracks[packet.stream.index]
+                    written.mux(packet)
 
 
 @cache
