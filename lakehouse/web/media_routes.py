@@ -61,7 +61,8 @@ def media_routes(site: Site) -> APIRouter:
         tag = f"{footage.key} {footage.etag} {footage.start_pts} {footage.end_pts}"
         if footage.container == "mov":
             opened = partial(site.plans.open, footage)
-            source, plan = await run_sync(opened, limiter=site.planning)
+            limiter = site.reading_media if site.plans.knows(footage) else site.planning
+            source, plan = await run_sync(opened, limiter=limiter)
             if plan is not None:
                 name = f"{clip_id}.mp4"
                 return respond(request, source, plan, tag, name, site.reading_media)

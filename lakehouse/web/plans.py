@@ -27,6 +27,11 @@ class Plans:
         self._plans: OrderedDict[Footage, Plan | None] = OrderedDict()
         self._indices: OrderedDict[tuple[str, str], HeldIndex] = OrderedDict()
 
+    def knows(self, footage: Footage) -> bool:
+        """Whether its plan is remembered."""
+        with self._lock:
+            return footage in self._plans
+
     def open(self, footage: Footage) -> tuple[BinaryIO, Plan | None]:
         """The recording, and how the clip is sent out of it; no plan where it can't be planned.
         Raises NotFound where the recording is another by now."""

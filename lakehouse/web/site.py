@@ -14,12 +14,14 @@ from fastapi import Path
 from lakehouse.errors import UserError
 from lakehouse.settings import Settings
 from lakehouse.storage.bucket import Bucket
-from lakehouse.web.clip import clip_row
+from lakehouse.web.clip import PLAYED, clip_row
 from lakehouse.web.plans import Plans
 from lakehouse.web.previews import Previews
 from lakehouse.web.reading import NotFound, Reading
 from lakehouse.web.tasks import Footage
 
+_TO_BE_MADE = """SELECT 1 FROM recordings
+    WHERE container <> 'mov' OR NOT list_contains(?::VARCHAR[], codec) LIMIT 1"""
 _MEDIA_THREADS = 32
 _PLANNING_THREADS = 4
 
@@ -77,6 +79,8 @@ class Site:
         is needed, and said then."""
         with suppress(UserError, OSError, duckdb.Error):
             self.reading.warm_up()
+            if self.reading.ask(_TO_BE_MADE, [list(PLAYED)]):
+                self.previews.warm_up()
         with suppress(UserError, OSError):  # a client is made at its first request
             next(self.bucket.list(), None)
 
