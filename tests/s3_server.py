@@ -98,8 +98,11 @@ def _administrator(s3: S3Settings) -> Any:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """A server that keeps its data in the folder; gives its address."""
+def running(folder: Path, *, in_memory: bool = False) -> Iterator[str]:
+    """A server that keeps its data in the folder; gives its address.
+
+    From there it reads an object whole for each range of it: large ones are kept in memory.
+    """
     port = _free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -107,7 +110,7 @@ def running(folder: Path) -> Iterator[str]:
         "GATEWAY_PORT": str(port),
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "S3_PERSIST": "1",
+        "S3_PERSIST": "0" if in_memory else "1",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(folder / "state"),
         "S3_DATA_DIR": str(folder / "data"),

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from anyio.to_thread import run_sync
+from anyio import move_on_after
+from anyio.to_thread import current_default_thread_limiter, run_sync
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
@@ -27,6 +28,8 @@ from lakehouse.web.reading import Reading
 from lakehouse.web.site import Site
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}")
+_PAGE_THREADS = 6  # more would take turns at the same few cores; who waits is served in order
+_WARM_UP_S = 5.0  # more, and something is out of reach
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -49,6 +52,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = _PAGE_THREADS
+        with move_on_after(_WARM_UP_S):
+            await run_sync(site.warm_up, abandon_on_cancel=True)
         yield
         await run_sync(site.close)
 

@@ -1,14 +1,15 @@
 """Everything that the page of one clip shows; its bytes are `streaming` and `previews`."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from lakehouse.settings import Settings
 from lakehouse.storage.keys import KeyFields, KeyPattern
 from lakehouse.web.finding import similar
-from lakehouse.web.listing import CLIPS_SHOWN, cards, cards_of
-from lakehouse.web.models import Caption, ClipDetail, Frame, Made, OtherView
+from lakehouse.web.listing import CARD_COLUMNS, cards, rows_of
+from lakehouse.web.models import Caption, ClipCard, ClipDetail, Frame, Made, OtherView
 from lakehouse.web.reading import NotFound, Reading, Row
 from lakehouse.web.signals import signals
 
@@ -23,7 +24,12 @@ def clip_detail(reading: Reading, clip_id: str) -> ClipDetail:
     """The clip. Raises NotFound."""
     row = clip_row(reading, clip_id)
     before, after = _neighbours(reading, row)
-    own, *others = cards(reading, [row, *before, *after])
+    beside = _others(reading, row)
+    matches = {match.clip_id: match for match in similar(reading, clip_id, _SIMILAR)}
+    alike = rows_of(reading, list(matches))
+    rows = [row, *before, *after, *(other.row for other in beside)]
+    own, *others = cards(reading, rows + alike, matches)
+    near, views, likes = _split(others, len(before) + len(after), len(beside))
     start_s, recorded_at = row["start_s"], row["start_time"]
     return ClipDetail(
         card=own,
@@ -41,10 +47,13 @@ def clip_detail(reading: Reading, clip_id: str) -> ClipDetail:
         frames=_frames(reading, clip_id, start_s),
         signals=signals(row, reading.settings),
         captions=_captions(reading, clip_id),
-        previous=others[0] if before else None,
-        next=others[-1] if after else None,
-        others=_others(reading, row),
-        similar=cards_of(reading, similar(reading, clip_id, _SIMILAR)),
+        previous=near[0] if before else None,
+        next=near[-1] if after else None,
+        others=[
+            OtherView(clip=card, offset_s=other.offset_s, matched_by=other.matched_by)
+            for card, other in zip(views, beside, strict=True)
+        ],
+        similar=likes,
         recording_id=row["recording_id"],
         etag=row["etag"],
         reused_from=row["reused_from"],
@@ -54,14 +63,16 @@ def clip_detail(reading: Reading, clip_id: str) -> ClipDetail:
 
 def clip_row(reading: Reading, clip_id: str) -> Row:
     """The clip with its recording, scores and verdict. Raises NotFound."""
-    query = f"""SELECT a.*, c.etag, c.start_pts, c.end_pts, c.reused_from, r.container,
-            r.size_bytes
-        FROM ({CLIPS_SHOWN}) a JOIN clips c ON c.clip_id = a.clip_id
-        JOIN recordings r ON r.recording_id = c.recording_id WHERE a.clip_id = ?"""
-    rows = reading.ask(query, [clip_id])
+    rows = reading.ask("SELECT * FROM shown_clips WHERE clip_id = ?", [clip_id])
     if not rows:
         raise NotFound(f"there is no clip {clip_id}, or its footage was removed or replaced")
     return rows[0]
+
+
+def _split(
+    found: list[ClipCard], first: int, second: int
+) -> tuple[list[ClipCard], list[ClipCard], list[ClipCard]]:
+    return found[:first], found[first : first + second], found[first + second :]
 
 
 def _frames(reading: Reading, clip_id: str, start_s: float) -> list[Frame]:
@@ -102,14 +113,26 @@ def _neighbours(reading: Reading, row: Row) -> tuple[list[Row], list[Row]]:
     """The clips before and after it of this camera and day, at most one each."""
     at = "(coalesce(start_time, TIMESTAMP '1970-01-01'), key, start_s)"
     own = "(coalesce(?, TIMESTAMP '1970-01-01'), ?, ?)"
-    of_day = f"SELECT * FROM ({CLIPS_SHOWN}) WHERE day = ? AND camera = ?"
+    of_day = f"SELECT {CARD_COLUMNS} FROM shown_clips WHERE day = ? AND camera = ?"
     where = [row["day"], row["camera"], row["start_time"], row["key"], row["start_s"]]
     before = f"{of_day} AND {at} < {own} ORDER BY {at} DESC LIMIT 1"
     after = f"{of_day} AND {at} > {own} ORDER BY {at} LIMIT 1"
     return reading.ask(before, where), reading.ask(after, where)
 
 
-def _others(reading: Reading, row: Row) -> list[OtherView]:
+_MatchedBy = Literal["start_time", "name", "order"]
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """A clip of another camera, and where in it the moment is."""
+
+    row: Row
+    offset_s: float
+    matched_by: _MatchedBy
+
+
+def _others(reading: Reading, row: Row) -> list[_Beside]:
     """What the robot's other cameras show at the moment at which this clip starts."""
     if row["robot"] is None:
         return []
@@ -119,7 +142,7 @@ def _others(reading: Reading, row: Row) -> list[OtherView]:
         [row["day"], row["robot"]],
     )
     own = next(r for r in recordings if r["recording_id"] == row["recording_id"])
-    found: list[OtherView] = []
+    found: list[_Beside] = []
     for camera in sorted({r["camera"] for r in recordings} - {row["camera"]}):
         theirs = [r for r in recordings if r["camera"] == camera]
         ours = [r for r in recordings if r["camera"] == row["camera"]]
@@ -127,9 +150,6 @@ def _others(reading: Reading, row: Row) -> list[OtherView]:
         if at is not None:
             found += _at(reading, *at)
     return found
-
-
-_MatchedBy = Literal["start_time", "name", "order"]
 
 
 def _beside(
@@ -161,20 +181,22 @@ def _name(pattern: KeyPattern, key: str) -> str:
 
 def _at(
     reading: Reading, recording_id: str, offset_s: float, matched_by: _MatchedBy
-) -> Iterable[OtherView]:
-    query = f"""SELECT * FROM ({CLIPS_SHOWN})
+) -> Iterable[_Beside]:
+    query = f"""SELECT {CARD_COLUMNS} FROM shown_clips
         WHERE recording_id = ? AND start_s <= ? AND end_s > ? ORDER BY start_s DESC LIMIT 1"""
-    rows = reading.ask(query, [recording_id, offset_s, offset_s])
-    for row, card in zip(rows, cards(reading, rows), strict=True):
-        yield OtherView(clip=card, offset_s=offset_s - row["start_s"], matched_by=matched_by)
+    for row in reading.ask(query, [recording_id, offset_s, offset_s]):
+        yield _Beside(row, offset_s - row["start_s"], matched_by)
 
 
 def _lineage(reading: Reading, row: Row) -> list[Made]:
     """The rows behind the clip, one for each table and version."""
-    made = []
-    for table in _MADE:
+    parts, values = [], []
+    for number, table in enumerate(_MADE):
         whose = "recording_id" if table == "recordings" else "clip_id"
-        query = f"SELECT DISTINCT stage_version, run_id, attempts FROM {table} WHERE {whose} = ?"
-        rows = reading.ask(query, [row[whose]])
-        made += [Made(table=table, **found) for found in rows]
-    return made
+        parts.append(
+            f"SELECT DISTINCT {number} AS place, '{table}' AS \"table\", stage_version, run_id, "
+            f"attempts FROM {table} WHERE {whose} = ?"
+        )
+        values.append(row[whose])
+    rows = reading.ask(f"{' UNION ALL '.join(parts)} ORDER BY place", values)
+    return [Made(**{name: made[name] for name in Made.model_fields}) for made in rows]

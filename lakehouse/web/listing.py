@@ -15,23 +15,14 @@ from lakehouse.web.reading import Reading, Refused, Row
 PAGE = 24
 """Clips on a page."""
 
-CLIPS_SHOWN = """
-    SELECT c.clip_id, c.recording_id, c.day, c.camera, c.start_s, c.end_s, c.status, c.state,
-        c.boundary, c.profile, c.error, r.key, r.robot, r.codec, r.width, r.height, r.duration_s,
-        r.frame_rate, r.start_time, v.passed, coalesce(v.reasons, []) AS reasons,
-        s.* EXCLUDE (clip_id, recording_id, etag, day, camera, fingerprint, stage_version,
-            content_hash, attempts, run_id)
-    FROM clips c JOIN recordings r ON r.recording_id = c.recording_id
-    LEFT JOIN verdicts v ON v.clip_id = c.clip_id LEFT JOIN scores s ON s.clip_id = c.clip_id
-"""
-"""Every clip with what its card shows, and the columns that a visitor's condition may use."""
 _OF_VERDICT = {
     "passed": "passed",
     "rejected": "NOT passed",
     "too_short": "status = 'too_short'",
     "failed": "status = 'failed'",
 }
-_SHOWN = "clip_id, day, camera, key, start_s, end_s, status, passed, reasons"
+CARD_COLUMNS = "clip_id, day, camera, key, start_s, end_s, status, passed, reasons"
+"""Those of `shown_clips` that a card is made of."""
 
 
 def clip_list(reading: Reading, asked: Asked, image: bytes | None = None) -> ClipList:
@@ -96,15 +87,14 @@ def cards(
     return made
 
 
-def cards_of(reading: Reading, matches: Sequence[Match]) -> list[ClipCard]:
-    """The cards of these clips, in their order; of those that lie in the bucket today."""
-    by_id = {match.clip_id: match for match in matches}
+def rows_of(reading: Reading, clip_ids: Sequence[str]) -> list[Row]:
+    """What the cards of these clips show, in their order; of those that lie in the bucket today."""
     rows = reading.ask(
-        f"SELECT {_SHOWN} FROM ({CLIPS_SHOWN}) WHERE clip_id IN (SELECT unnest(?::VARCHAR[]))",
-        [list(by_id)],
+        f"SELECT {CARD_COLUMNS} FROM shown_clips WHERE clip_id IN (SELECT unnest(?::VARCHAR[]))",
+        [list(clip_ids)],
     )
-    place = {clip_id: number for number, clip_id in enumerate(by_id)}
-    return cards(reading, sorted(rows, key=lambda row: place[row["clip_id"]]), by_id)
+    place = {clip_id: number for number, clip_id in enumerate(clip_ids)}
+    return sorted(rows, key=lambda row: place[row["clip_id"]])
 
 
 def outcome(status: str, passed: bool | None) -> Outcome:
@@ -168,7 +158,7 @@ def _rows(
     if matches is not None:
         values.append(list(matches))
     query = f"""
-        SELECT {_SHOWN} FROM ({CLIPS_SHOWN}) WHERE {" AND ".join(parts) or "true"}
+        SELECT {CARD_COLUMNS} FROM shown_clips WHERE {" AND ".join(parts) or "true"}
         ORDER BY {order} LIMIT {most} OFFSET {skipped}
     """
     try:

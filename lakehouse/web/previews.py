@@ -7,7 +7,7 @@ How they are made is `tasks`, by processes of `lakehouse.engine.workers`; how lo
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from lakehouse.settings import Settings
 from lakehouse.storage.bucket import ObjectNotFound, ObjectReplaced
 from lakehouse.web.cache import Cache, TooLarge
 from lakehouse.web.reading import NotFound, Refused
-from lakehouse.web.tasks import CutTask, NotShowable, PreviewTask
+from lakehouse.web.tasks import CutTask, NotShowable, PreviewTask, ReadyTask
 
 
 @dataclass
@@ -55,6 +55,11 @@ class Previews:
                 )
                 file = await anyio.to_thread.run_sync(self._cache.open, name)
         return file
+
+    def warm_up(self) -> None:
+        """Start a worker, which takes longer than most of its tasks. Raises UserError."""
+        with suppress(WorkerLost):
+            list(self._workers.stream(ReadyTask(), self._limits.deadline_s))
 
     def close(self) -> None:
         """End what is being made."""

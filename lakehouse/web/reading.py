@@ -18,12 +18,14 @@ from lakehouse.query.tables import FIXED, score_tables
 from lakehouse.query.views import connect
 from lakehouse.settings import Settings
 from lakehouse.tables.lake import Lake
-from lakehouse.tables.schemas import Table
+from lakehouse.tables.schemas import FRAMES, Table
+from lakehouse.web.deadline import Deadline
+from lakehouse.web.shown import SHOWN_CLIPS
 
 _CONNECTIONS = 4
 _MEMORY = "2GB"
 _MOST_KEPT_ROWS = 2_000_000
-_KEPT = ("recordings", "clips", "frames", "scores", "captions", "verdicts", "ledger")
+_KEPT = ("recordings", "clips", "frames", "scores", "captions", "verdicts", "ledger", "shown_clips")
 """Views whose rows are kept in memory, so that a page doesn't wait for files."""
 
 Row = dict[str, Any]
@@ -50,6 +52,7 @@ class Reading:
         self.opened = Opened(lake, settings)
         """For searches."""
         self.lake: Lake = self.opened.lake
+        self._deadline = Deadline(settings.web.query_s)
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
         self._lock = threading.Lock()
         self._opening = threading.Lock()
@@ -64,7 +67,7 @@ class Reading:
     def ask(self, query: str, values: Sequence[object] = ()) -> list[Row]:
         """The rows of a query. Raises Refused if it takes longer than `web.query_s`."""
         with self._connection() as connection:
-            return _rows(connection, query, values, self.settings.web.query_s)
+            return self._rows(connection, query, values)
 
     def dataset(self, table: Table) -> Any:
         """The table, as a LanceDataset, at a version of a moment ago. Raises UserError."""
@@ -85,6 +88,11 @@ class Reading:
             if lookup is None or lookup.version != dataset.version:
                 lookup = self._lookups[table.name] = Lookup(dataset, table.key)
         return lookup.rows(pl.Series(keys, dtype=pl.String), list(columns)).to_dicts()
+
+    def warm_up(self) -> None:
+        """Do what the first question and the first picture would wait for. Raises UserError."""
+        self.ask("SELECT count(*) FROM recordings")
+        self.rows(FRAMES, [], ["jpeg"])
 
     def close(self) -> None:
         """Close what is kept; a later question opens it again."""
@@ -125,12 +133,25 @@ class Reading:
         try:
             if self._held is None or self._held[0] != generation:
                 connection = connect(self.lake, self.settings)
+                connection.execute(f"CREATE TEMP VIEW shown_clips AS {SHOWN_CLIPS}")
                 if not _hold(connection):
                     return generation, _locked(connection)
                 self._held = generation, _locked(connection)
             return generation, self._held[1].cursor()
         finally:
             self._opening.release()
+
+    def _rows(
+        self, connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object]
+    ) -> list[Row]:
+        try:
+            with self._deadline.watching(connection.interrupt):
+                result = connection.execute(query, values)
+                names = [column[0] for column in result.description or ()]
+                return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        except duckdb.InterruptException as error:
+            allowed_s = self.settings.web.query_s
+            raise Refused(f"this took longer than {allowed_s:g} s; ask for less") from error
 
     def _refresh(self) -> None:
         """Begin a new generation if a table has a newer version. Raises UserError."""
@@ -171,7 +192,7 @@ def _hold(connection: duckdb.DuckDBPyConnection) -> bool:
 def _locked(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """What visitors write as SQL reaches no file and no network, and no more memory than this."""
     for setting in (
-        "threads = 2",
+        "threads = 1",
         f"memory_limit = '{_MEMORY}'",
         "temp_directory = ''",
         "python_enable_replacements = false",
@@ -180,19 +201,3 @@ def _locked(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     ):
         connection.execute(f"SET {setting}")
     return connection
-
-
-def _rows(
-    connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object], deadline_s: float
-) -> list[Row]:
-    ended = threading.Timer(deadline_s, connection.interrupt)
-    ended.daemon = True
-    ended.start()
-    try:
-        result = connection.execute(query, values)
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-    except duckdb.InterruptException as error:
-        raise Refused(f"this took longer than {deadline_s:g} s; ask for less") from error
-    finally:
-        ended.cancel()

@@ -1,23 +1,32 @@
 """What all routes share: the tables, the bucket, and what of a clip is sent."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import Annotated
 
+import duckdb
+from anyio import CapacityLimiter
 from fastapi import Path
 
+from lakehouse.errors import UserError
 from lakehouse.settings import Settings
 from lakehouse.storage.bucket import Bucket
 from lakehouse.web.asked import Asked
-from lakehouse.web.clip import clip_row
+from lakehouse.web.clip import PLAYED, clip_row
 from lakehouse.web.examples import Examples
 from lakehouse.web.exports import Exporting
+from lakehouse.web.plans import Plans
 from lakehouse.web.previews import Previews
 from lakehouse.web.reading import NotFound, Reading
-from lakehouse.web.streaming import Plans
 from lakehouse.web.tasks import Footage
+
+_TO_BE_MADE = """SELECT 1 FROM recordings
+    WHERE container <> 'mov' OR NOT list_contains(?::VARCHAR[], codec) LIMIT 1"""
+_MEDIA_THREADS = 32
+_PLANNING_THREADS = 4
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-z][0-9a-z-]{0,127}$", description="As in the views.")]
 """An id in an address. None of them leads anywhere: they are looked up, never opened."""
@@ -31,6 +40,10 @@ class Site:
     reading: Reading
     open_bucket: Callable[[], Bucket]
     plans: Plans = field(default_factory=Plans)
+    reading_media: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_MEDIA_THREADS))
+    """Of threads that wait for the bucket; others answer pages meanwhile."""
+    planning: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_PLANNING_THREADS))
+    """Of threads that plan clips, which is work for a core more than for the bucket."""
     _lock: Lock = field(default_factory=Lock)
     _bucket: Bucket | None = None
 
@@ -77,6 +90,16 @@ class Site:
             ),
             row["end_s"] - row["start_s"],
         )
+
+    def warm_up(self) -> None:
+        """Open all that the first visitor would wait for. What is out of reach is opened when it
+        is needed, and said then."""
+        with suppress(UserError, OSError, duckdb.Error):
+            self.reading.warm_up()
+            if self.reading.ask(_TO_BE_MADE, [list(PLAYED)]):
+                self.previews.warm_up()
+        with suppress(UserError, OSError):  # a client is made at its first request
+            next(self.bucket.list(), None)
 
     def close(self) -> None:
         """Close the tables, and end what is being made."""

@@ -1,29 +1,24 @@
 """Clips as byte ranges: read from the recording while they are sent, with nothing in between.
 
-What is sent of an MP4 is planned by `lakehouse.video.mp4.slicer`; files that can't be planned are
-made by `previews`. Which parts of it a request wants is answered here as well.
+What is sent of an MP4 is planned in `plans`; files that can't be planned are made by `previews`.
+Which parts of it a request wants is answered here as well.
 """
 
 import hashlib
 import re
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import closing
-from threading import Lock
 from typing import BinaryIO
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from lakehouse.storage.bucket import ObjectNotFound, ObjectReplaced
 from lakehouse.storage.ranged import ReadsAhead
-from lakehouse.video.mp4.boxes import NotSliceable
 from lakehouse.video.mp4.media import Range
-from lakehouse.video.mp4.slicer import Plan, plan_span
-from lakehouse.web.reading import NotFound
-from lakehouse.web.tasks import Footage
+from lakehouse.video.mp4.slicer import Plan
 
-_PLANS = 256
 _PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -36,47 +31,18 @@ class Unsatisfiable(Exception):  # noqa: N818, it is an answer
         self.size_bytes = size_bytes
 
 
-class Plans:
-    """The plans of clips that were watched of late, so that their recordings' indices are read
-    once. For several threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._plans: OrderedDict[Footage, Plan | None] = OrderedDict()
-
-    def plan(self, footage: Footage) -> Plan | None:
-        """How the clip is sent, none where it can't be planned. Raises NotFound where the recording
-        is another by now."""
-        with self._lock:
-            if footage in self._plans:
-                self._plans.move_to_end(footage)
-                return self._plans[footage]
-        with closing(opened(footage)) as source:
-            try:
-                planned = plan_span(source, footage.start_pts, footage.end_pts)
-            except NotSliceable:
-                planned = None
-        with self._lock:
-            self._plans[footage] = planned
-            while len(self._plans) > _PLANS:
-                self._plans.popitem(last=False)
-        return planned
-
-
-def opened(footage: Footage) -> BinaryIO:
-    """The recording. Raises NotFound where it is another by now."""
-    try:
-        return footage.bucket.open(footage.key, footage.etag)
-    except ObjectReplaced as error:
-        raise NotFound(f"{footage.key} was replaced since; run `lakehouse ingest`") from error
-    except ObjectNotFound as error:
-        raise NotFound(f"{footage.key} is gone from the bucket; run `lakehouse ingest`") from error
-
-
-def respond(request: Request, source: BinaryIO, plan: Plan, tag: str, name: str) -> Response:
+def respond(
+    request: Request,
+    source: BinaryIO,
+    plan: Plan,
+    tag: str,
+    name: str,
+    limiter: CapacityLimiter,
+) -> Response:
     """The video, or the part of it that the request wants; closes `source` in the end.
 
-    `tag` names the bytes: a range of other bytes is answered with the whole. Raises Unsatisfiable.
+    `tag` names the bytes: a range of other bytes is answered with the whole. Threads of `limiter`
+    read them. Raises Unsatisfiable.
     """
     etag = f'"{hashlib.sha256(tag.encode()).hexdigest()[:32]}"'
     headers = {
@@ -100,7 +66,7 @@ def respond(request: Request, source: BinaryIO, plan: Plan, tag: str, name: str)
     headers["Content-Length"] = str(end - start)
     if part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{plan.size_bytes}"
-    pieces = _pieces(source, plan, start, end)
+    pieces = _read_in_threads(_pieces(source, plan, start, end), limiter)
     return StreamingResponse(pieces, 206 if part else 200, headers, "video/mp4")
 
 
@@ -122,7 +88,15 @@ def _part(wanted: str, size_bytes: int) -> tuple[int, int] | None:
     return start, end
 
 
-def _pieces(source: BinaryIO, plan: Plan, start: int, end: int) -> Iterator[bytes]:
+async def _read_in_threads(
+    pieces: Generator[bytes, None, None], limiter: CapacityLimiter
+) -> AsyncIterator[bytes]:
+    with closing(pieces):
+        while (piece := await run_sync(next, pieces, None, limiter=limiter)) is not None:
+            yield piece
+
+
+def _pieces(source: BinaryIO, plan: Plan, start: int, end: int) -> Generator[bytes, None, None]:
     with closing(source):
         ranges = list(_ranges(plan, start, end))
         if isinstance(source, ReadsAhead):

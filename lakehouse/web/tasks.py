@@ -41,6 +41,15 @@ class Footage:
 
 
 @dataclass(frozen=True)
+class ReadyTask:
+    """Yields nothing: a worker that has done it has imported what the others need."""
+
+    def __call__(self) -> Iterator[bytes]:
+        """See the class."""
+        return iter(())
+
+
+@dataclass(frozen=True)
 class CutTask:
     """Yields the clip as the MP4 that `lakehouse clip` writes, in pieces. Raises NotShowable."""
 

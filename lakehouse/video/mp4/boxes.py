@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
+
+from lakehouse.storage.ranged import ReadsAhead
 
 _LARGEST_INDEX_BYTES = 128 * 2**20
 _MOST_BOXES = 1024  # that one box, or the file, holds side by side
 _HEADER = struct.Struct(">I4s")
 _WIDE_BYTES = 8
+_SMALL_BYTES = 4096  # in which the first headers lie
 
 
 class NotSliceable(Exception):  # noqa: N818, another way of cutting follows
@@ -72,18 +75,43 @@ def version(full: memoryview) -> int:
 
 
 def read_index(source: BinaryIO) -> tuple[memoryview, int]:
-    """The content of the file's moov, and the length of the file in bytes.
+    """The content of the file's moov, and the length of the file in bytes. Raises as
+    `find_index`."""
+    start, end, file_bytes = find_index(source)
+    return memoryview(read_range(source, start, end - start)), file_bytes
+
+
+def find_index(source: BinaryIO) -> tuple[int, int, int]:
+    """Where the content of the file's moov starts and ends, and the length of the file in bytes.
 
     Of all other boxes only the headers are read. Raises NotSliceable where there is no moov, or
     none of a sane size.
     """
     file_bytes = source.seek(0, io.SEEK_END)
-    for kind, start, end in islice(_top_level(source, file_bytes), _MOST_BOXES):
+    if isinstance(source, ReadsAhead):  # nothing is foreseen then
+        source.expect([(0, _SMALL_BYTES)])
+
+    def read(start: int, end: int) -> memoryview:
+        return memoryview(read_range(source, start, end - start))
+
+    for kind, start, end in islice(frames(read, 0, file_bytes), _MOST_BOXES):
         if kind == b"moov":
             if end - start > _LARGEST_INDEX_BYTES:
                 raise NotSliceable(f"its index is larger than {_LARGEST_INDEX_BYTES} bytes")
-            return memoryview(read_range(source, start, end - start)), file_bytes
+            return start, end, file_bytes
     raise NotSliceable("it has no moov")
+
+
+def frames(
+    read: Callable[[int, int], memoryview], start: int, end: int
+) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of the content of each box that lies in `[start, end)` of what `read`
+    reads; of the boxes only the headers are read."""
+    while end - start >= _HEADER.size:
+        head = read(start, min(start + 2 * _WIDE_BYTES, end))
+        kind, header_bytes, size = _frame(head, end - start)
+        yield kind, start + header_bytes, start + size
+        start += size
 
 
 def read_range(source: BinaryIO, start: int, size: int) -> bytes:
@@ -116,16 +144,6 @@ def media_header(size: int) -> bytes:
     if size + _HEADER.size < 2**32:
         return _HEADER.pack(size + _HEADER.size, b"mdat")
     return struct.pack(">I4sQ", 1, b"mdat", size + _HEADER.size + _WIDE_BYTES)
-
-
-def _top_level(source: BinaryIO, file_bytes: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the content of each box of the file."""
-    at = 0
-    while file_bytes - at >= _HEADER.size:
-        head = read_range(source, at, min(2 * _WIDE_BYTES, file_bytes - at))
-        kind, header_bytes, size = _frame(memoryview(head), file_bytes - at)
-        yield kind, at + header_bytes, at + size
-        at += size
 
 
 def _frame(head: memoryview, available: int) -> tuple[bytes, int, int]:

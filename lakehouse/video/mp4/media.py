@@ -30,13 +30,13 @@ class Media:
     """A track's samples and where they come to lie. A chunk is samples that lie side by side.
 
     `first` is the number of each chunk's first sample, `place` its place among the bytes of all
-    tracks. `sample` gives the bytes of the sample of a number.
+    tracks. `sample` gives the bytes of the sample of a number, so many of its first at least.
     """
 
     samples: Samples
     first: Integers
     place: Integers
-    sample: Callable[[int], memoryview]
+    sample: Callable[[int, int], memoryview]
 
 
 @dataclass(frozen=True)
@@ -85,23 +85,25 @@ def leave_media(
         else:
             ranges.append((start, start + size))
     media = [
-        Media(samples, first, place, partial(_fetched, source, samples))
+        Media(samples, first, place, partial(read_sample, source, samples))
         for samples, first, place in zip(tracks, layout.firsts, layout.places, strict=True)
     ]
     return ranges, media
 
 
+def read_sample(source: BinaryIO, samples: Samples, number: int, most_bytes: int) -> memoryview:
+    """The first bytes of a sample, all where there are no more. Raises NotSliceable where the file
+    ends before."""
+    start, size = int(samples.offset[number]), int(samples.size[number])
+    return memoryview(read_range(source, start, min(size, most_bytes)))
+
+
 def _held(
-    samples: Samples, first: Integers, content: Sequence[memoryview], number: int
+    samples: Samples, first: Integers, content: Sequence[memoryview], number: int, _most_bytes: int
 ) -> memoryview:
     chunk = int(np.searchsorted(first, number, "right")) - 1
     start = int(samples.offset[number] - samples.offset[first[chunk]])
     return content[chunk][start : start + int(samples.size[number])]
-
-
-def _fetched(source: BinaryIO, samples: Samples, number: int) -> memoryview:
-    start, size = int(samples.offset[number]), int(samples.size[number])
-    return memoryview(read_range(source, start, size))
 
 
 def _lay_out(tracks: Sequence[Samples], file_bytes: int) -> _Layout:

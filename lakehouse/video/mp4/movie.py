@@ -16,11 +16,14 @@ from lakehouse.video.mp4.samples import Samples, read_edit, read_samples
 MOST_TICKS_PER_S = 2**31 - 1
 """The largest time scale that FFmpeg takes."""
 
-_VIDEO, _AUDIO = b"vide", b"soun"
+VIDEO, _AUDIO = b"vide", b"soun"
+MEDIA_KINDS = frozenset({VIDEO, _AUDIO})
+"""Of the tracks that a clip may have."""
+
 # Formats whose description may be copied into an MP4 as it is, and FFmpeg's name of the codec.
 # Encrypted tracks have others.
 _FORMATS = {
-    _VIDEO: {
+    VIDEO: {
         b"avc1": "h264",
         b"hvc1": "hevc",
         b"hev1": "hevc",
@@ -72,7 +75,11 @@ class Movie:
 
 def read_movie(source: BinaryIO) -> Movie:
     """Read a file's index. Raises NotSliceable with what is missing, wrong or unknown in it."""
-    index, file_bytes = read_index(source)
+    return movie_of(*read_index(source))
+
+
+def movie_of(index: memoryview, file_bytes: int) -> Movie:
+    """The movie of the content of a moov. Raises NotSliceable like `read_movie`."""
     if optional(index, b"mvex") is not None:
         raise NotSliceable("it is fragmented")
     movie_ticks_per_s, placement = _header(only(index, b"mvhd"), 80)
@@ -81,9 +88,14 @@ def read_movie(source: BinaryIO) -> Movie:
         kind = _kind(found)
         if kind in _FORMATS and kind not in tracks:
             tracks[kind] = _track(kind, found.content, movie_ticks_per_s, file_bytes)
-    if _VIDEO not in tracks:
+    if VIDEO not in tracks:
         raise NotSliceable("it has no video track")
-    return Movie(placement, tracks[_VIDEO], tracks.get(_AUDIO), file_bytes)
+    return Movie(placement, tracks[VIDEO], tracks.get(_AUDIO), file_bytes)
+
+
+def time_scale(header: memoryview) -> int:
+    """Ticks per second of an mvhd or mdhd. Raises NotSliceable where there is none."""
+    return _header(header, 0)[0]
 
 
 def common_ticks_per_s(ticks_per_s: Sequence[int]) -> int:
@@ -110,7 +122,7 @@ def _track(kind: bytes, track: memoryview, movie_ticks_per_s: int, file_bytes: i
     if not _is_inside(only(media, b"minf", b"dinf", b"dref"), entry.content):
         raise NotSliceable("its media lies in another file")
     return Track(
-        is_video=kind == _VIDEO,
+        is_video=kind == VIDEO,
         ticks_per_s=ticks_per_s,
         placement=_placement(only(track, b"tkhd")),
         language=language,
@@ -118,7 +130,7 @@ def _track(kind: bytes, track: memoryview, movie_ticks_per_s: int, file_bytes: i
         codec=_FORMATS[kind][entry.kind],
         description=entry.content,
         configuration=_configuration(_FORMATS[kind][entry.kind], entry.content),
-        samples=read_samples(table, edit, is_video=kind == _VIDEO, file_bytes=file_bytes),
+        samples=read_samples(table, edit, is_video=kind == VIDEO, file_bytes=file_bytes),
     )
 
 

@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 LARGEST_OFFSET_TICKS = 2**28
 """Where a frame is shown longer than this after its decoding, FFmpeg ignores all of a ctts."""
 
-_MOST_SAMPLES = 4_000_000  # 18 hours at 60 a second
+MOST_SAMPLES = 4_000_000  # 18 hours at 60 a second
 _LARGEST_SAMPLE_BYTES = 0x3FFFFFFF  # as FFmpeg
 _LARGEST_DURATION = 2**48
 _NEVER = 2**62
@@ -146,7 +146,7 @@ def _sizes(table: memoryview, file_bytes: int) -> Integers:
     if len(table) < 12:
         raise NotSliceable("its table of sizes is cut short")
     uniform, count = struct.unpack_from(">4xII", table)
-    if not 0 < count <= _MOST_SAMPLES:
+    if not 0 < count <= MOST_SAMPLES:
         raise NotSliceable(f"a track of {count} samples is refused")
     size = np.full(count, uniform, np.int64) if uniform else _column(table, count, ">u4", 12)
     if size.min() == 0 or size.max() > _LARGEST_SAMPLE_BYTES or size.sum() > file_bytes:

@@ -8,9 +8,10 @@ is `movie`, writing the new one `index`. Nothing is decoded.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -18,13 +19,17 @@ from numpy.typing import NDArray
 
 from lakehouse.storage.ranged import ReadsAhead
 from lakehouse.video.key_frames import starts_decoding
-from lakehouse.video.mp4.boxes import NotSliceable, read_range
+from lakehouse.video.mp4.boxes import NotSliceable
+from lakehouse.video.mp4.held import HeldIndex
 from lakehouse.video.mp4.hevc import decodes_by_configuration
 from lakehouse.video.mp4.index import ClipTrack, write_head
-from lakehouse.video.mp4.media import Media, Range, leave_media, read_media
-from lakehouse.video.mp4.movie import Movie, Track, common_ticks_per_s, read_movie
+from lakehouse.video.mp4.media import Media, Range, leave_media, read_media, read_sample
+from lakehouse.video.mp4.movie import Movie, Track, common_ticks_per_s, movie_of
+from lakehouse.video.mp4.partial import partial_index
 from lakehouse.video.mp4.samples import Samples
 
+_READ_WHOLE_BYTES = 256 * 1024
+_FRAME_HEAD_BYTES = 4096
 _AUDIO_PRE_ROLL_S = Fraction(1, 10)  # Opus needs 80 ms to settle, AAC one packet
 
 
@@ -69,9 +74,10 @@ class _Excerpt:
 def slice_span(source: BinaryIO, start_pts: int, end_pts: int) -> Slice:
     """The frames with start_pts <= pts < end_pts of a recording, and their sound, as an MP4.
 
-    Times are in the ticks of the first video track, as FFmpeg states them. Besides the index and
-    a key frame, the span is read as one range, or as several where much else lies in between.
-    Memory: the clip, and at most as much of what lies in between.
+    Times are in the ticks of the first video track, as FFmpeg states them. Besides the index, of a
+    large one what tells of the span, and the head of a key frame, the span is read as one range, or
+    as several where much else lies in between. Memory: the clip, and at most as much of what lies
+    in between.
 
     Raises NotSliceable for every file and span that must be left to a demuxer.
     """
@@ -88,13 +94,16 @@ def slice_span(source: BinaryIO, start_pts: int, end_pts: int) -> Slice:
     )
 
 
-def plan_span(source: BinaryIO, start_pts: int, end_pts: int) -> Plan:
+def plan_span(
+    source: BinaryIO, start_pts: int, end_pts: int, index: HeldIndex | None = None
+) -> Plan:
     """What `slice_span` would make, byte for byte, for who reads the media later or in part.
 
-    Besides the index, only key frames are read; all frames where an HEVC track's name depends on
-    them. Raises NotSliceable like `slice_span`.
+    Besides the index, only the heads of key frames are read; all frames where an HEVC track's name
+    depends on them. Who keeps the `index` of the file for its next span has none of it read twice.
+    Raises NotSliceable like `slice_span`.
     """
-    movie, excerpts = _excerpts(source, start_pts, end_pts)
+    movie, excerpts = _excerpts(source, start_pts, end_pts, index)
     ranges, media = leave_media(source, [excerpt.samples for excerpt in excerpts], movie.file_bytes)
     if isinstance(source, ReadsAhead):
         source.expect(ranges if movie.video.format == b"hev1" else _key_frames(excerpts[0]))
@@ -102,9 +111,27 @@ def plan_span(source: BinaryIO, start_pts: int, end_pts: int) -> Plan:
     return Plan(_head(movie, excerpts, media, media_bytes), tuple(ranges))
 
 
-def _excerpts(source: BinaryIO, start_pts: int, end_pts: int) -> tuple[Movie, list[_Excerpt]]:
-    """The recording's index, and what of its picture, then of its sound, is needed."""
-    movie = read_movie(source)
+def _excerpts(
+    source: BinaryIO, start_pts: int, end_pts: int, index: HeldIndex | None = None
+) -> tuple[Movie, list[_Excerpt]]:
+    """What of the recording's index was read, and what of its picture, then its sound, is needed.
+
+    A large index is read in full only where its part around the span doesn't do.
+    """
+    index = index or HeldIndex.found_in(source)
+    if index.size_bytes > _READ_WHOLE_BYTES:
+        try:
+            part = partial_index(index, source, start_pts, end_pts)
+            return _needed(source, movie_of(part, index.file_bytes), start_pts, end_pts)
+        except NotSliceable:
+            pass
+    whole = movie_of(index.read(source, 0, index.size_bytes), index.file_bytes)
+    return _needed(source, whole, start_pts, end_pts)
+
+
+def _needed(
+    source: BinaryIO, movie: Movie, start_pts: int, end_pts: int
+) -> tuple[Movie, list[_Excerpt]]:
     picture = _picture(source, movie.video, start_pts, end_pts)
     return movie, [picture, *([_sound(movie.audio, picture)] if movie.audio else [])]
 
@@ -122,7 +149,7 @@ def _head(
 def _key_frames(picture: _Excerpt) -> list[Range]:
     samples, keys = picture.samples, picture.samples.is_key
     sizes = zip(samples.offset[keys].tolist(), samples.size[keys].tolist(), strict=True)
-    return [(start, start + size) for start, size in sizes]
+    return [(start, start + min(size, _FRAME_HEAD_BYTES)) for start, size in sizes]
 
 
 def _picture(source: BinaryIO, track: Track, start_pts: int, end_pts: int) -> _Excerpt:
@@ -151,8 +178,7 @@ def _key_frame(source: BinaryIO, track: Track, start_pts: int, first_shown: int)
     samples = track.samples
     marked = samples.is_key[: first_shown + 1] & (samples.pts[: first_shown + 1] <= start_pts)
     for number in np.flatnonzero(marked)[::-1].tolist():
-        frame = read_range(source, int(samples.offset[number]), int(samples.size[number]))
-        if starts_decoding(track.codec, memoryview(frame), track.configuration):
+        if _starts_decoding(track, samples, number, partial(read_sample, source, samples)):
             return int(number)
     raise NotSliceable("it has no key frame up to the span")
 
@@ -205,14 +231,26 @@ def _starting_points(track: Track, media: Media) -> NDArray[np.bool_]:
     earliest_after = np.minimum.accumulate(pts[::-1])[::-1][1:]
     keys = media.samples.is_key & np.append(earliest_after > pts[:-1], True)
     for number in np.flatnonzero(keys).tolist():
-        keys[number] = starts_decoding(track.codec, media.sample(number), track.configuration)
+        keys[number] = _starts_decoding(track, media.samples, number, media.sample)
     return keys
+
+
+def _starts_decoding(
+    track: Track, samples: Samples, number: int, sample: Callable[[int, int], memoryview]
+) -> bool:
+    """Whether a decoder may start at this sample. What says so mostly stands at its beginning."""
+    whole_bytes = int(samples.size[number])
+    for read_bytes in sorted({min(_FRAME_HEAD_BYTES, whole_bytes), whole_bytes}):
+        if starts_decoding(track.codec, sample(number, read_bytes), track.configuration):
+            return True
+    return False
 
 
 def _format(track: Track, media: Media) -> bytes:
     """The name of the track's format; of HEVC that which Apple's players accept, if it is right."""
     if track.format == b"hev1":
-        samples = map(media.sample, range(len(media.samples.size)))
+        sizes = media.samples.size.tolist()
+        samples = map(media.sample, range(len(sizes)), sizes)
         if decodes_by_configuration(track.configuration, samples):
             return b"hvc1"
     return track.format
