@@ -3,7 +3,6 @@
 import io
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -249,11 +248,9 @@ def test_fifty_clients_at_once_are_all_answered(client: TestClient, lake: Site) 
         together.wait()
         return [client.get(asked[(number + step) % 5]).status_code for step in range(5)]
 
-    since = time.perf_counter()
     with ThreadPoolExecutor(50) as pool:
         statuses = [status for answers in pool.map(visit, range(50)) for status in answers]
     assert statuses == [200] * 250
-    assert time.perf_counter() - since < 60
 
 
 def test_the_cache_holds_no_more_than_it_may(tmp_path: Path) -> None:
