@@ -18,7 +18,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lakehouse.video.mp4.boxes import NotSliceable, box, frames, full_box, only, optional
+from lakehouse.video.mp4.boxes import (
+    MOST_BOXES,
+    NotSliceable,
+    box,
+    frames,
+    full_box,
+    only,
+    optional,
+)
 from lakehouse.video.mp4.held import HeldIndex
 from lakehouse.video.mp4.movie import MEDIA_KINDS, VIDEO, time_scale
 from lakehouse.video.mp4.samples import MOST_SAMPLES, Edit, Integers, read_edit
@@ -67,7 +75,9 @@ class _Part:
         return self.held.read(self.source, start, end)
 
     def children(self) -> Iterator[tuple[bytes, _Part]]:
-        for kind, start, end in frames(self.read, self.start, self.end):
+        for number, (kind, start, end) in enumerate(frames(self.read, self.start, self.end)):
+            if number == MOST_BOXES:
+                raise NotSliceable("its index holds too many boxes")
             yield kind, _Part(self.held, self.source, start, end)
 
     def content(self) -> memoryview:
