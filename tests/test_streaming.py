@@ -2,10 +2,13 @@
 
 import io
 import struct
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from threading import Barrier
 from typing import Any
@@ -107,6 +110,23 @@ def test_an_index_that_was_read_is_not_read_again() -> None:
     source.bytes_read = 0
     planned(source, 703, index)
     assert source.bytes_read < 50_000, "the heads of a few key frames"
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_a_large_index_says_it_is_refused_or_read_within_its_size(seed: int) -> None:
+    data = bytearray(long_recording("B-frames and sound"))
+    random = Random(seed)
+    for _ in range(random.randint(1, 3)):
+        table = random.choice((b"stts", b"ctts", b"stss", b"stsc", b"stsz", b"stco", b"elst"))
+        at = random.choice((data.find, data.rfind))(table) + random.choice((-4, 4, 8, 12, 16))
+        number = random.choice((0, 1, 2, 2**16, 2**31 - 1, 2**31, 2**32 - 1))
+        struct.pack_into(">I", data, at, number)
+    tracemalloc.start()
+    with suppress(slicer.NotSliceable):
+        planned(io.BytesIO(data), random.choice((3, 400, 1200)))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2 * len(data) + 2**25
 
 
 @pytest.mark.parametrize("second", [3, 700, 1305])

@@ -235,6 +235,8 @@ class _Track:
         width, kind = (4, ">u4") if places is None else (8, ">i8")
         places = self._table(b"stco") if places is None else places
         chunks, entries = places.number(4), table.number(4)
+        if 8 + chunks * width > places.end - places.start:
+            raise NotSliceable("a table of its index is cut short")
 
         @cache
         def runs(start: int, end: int) -> tuple[Integers, Integers]:
@@ -243,7 +245,8 @@ class _Track:
             rows = table.column(">u4", 8 + 12 * start, 3 * (more - start)).reshape(-1, 3)
             ends = rows[1:, 0] if more > end else np.append(rows[1:, 0], chunks + 1)
             lengths, held = ends - rows[: end - start, 0], rows[: end - start, 1]
-            if (lengths <= 0).any() or (held == 0).any() or (rows[: end - start, 2] != 1).any():
+            is_in_order = (lengths > 0).all() and (held > 0).all() and (held <= count).all()
+            if not is_in_order or (rows[: end - start, 2] != 1).any():
                 raise NotSliceable("its table of chunks is out of order, or of several formats")
             return lengths, held
 
@@ -282,10 +285,12 @@ def _entries(
     and the number of the first sample in them. `counts` tells how many samples each entry holds."""
     start, end = _likely(entries, samples, first, last)
     if not start:
-        while counts(0, end).sum() < last:
+        while (listed := counts(0, end).sum()) < last:
             if end == entries:
                 raise NotSliceable("its tables of samples disagree")
             end = min(entries, 2 * end)
+        if listed > samples:
+            raise NotSliceable("its tables of samples disagree")
         return 0, end, 0
     while (number := samples - int(counts(start, entries).sum())) > first:
         if start == 0:
