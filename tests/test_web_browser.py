@@ -66,7 +66,7 @@ def address(patrol: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     config = uvicorn.Config(app, port=0, log_level="warning")
     server = uvicorn.Server(config)
     listening = config.bind_socket()
-    listening.listen()  # who comes before the server is ready waits for it
+    listening.listen()  # who comes before it has started waits, as for `lakehouse serve`
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 from lakehouse.errors import UserError
 from lakehouse.video.edit_list import write_exact
 from lakehouse.video.mp4.boxes import NotSliceable
+from lakehouse.video.mp4.fragments import table_holds
 from lakehouse.video.mp4.movie import common_ticks_per_s
 from lakehouse.video.mp4.slicer import slice_span
 from lakehouse.video.probe import ProbeError, open_container, video_stream
@@ -95,8 +96,10 @@ def _remux(
 ) -> CutReport:
     # Some Matroska files leave out what all packets begin with.
     most_bytes = 2 * source.seek(0, io.SEEK_END)
+    by_table = container_format == "mov" and table_holds(source, start_pts, end_pts)
+    options = {"use_mfra_for": "pts"} if by_table else {}
     try:
-        with open_container(source, container_format) as recording:
+        with open_container(source, container_format, options) as recording:
             video = _video(recording)
             audio, heard = _audio(recording)
             streams = [video, audio] if audio else [video]

@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from lakehouse.engine.workers import TaskFailed, WorkerLost, Workers
 from lakehouse.settings import Settings
-from lakehouse.storage.bucket import ObjectNotFound, ObjectReplaced
+from lakehouse.storage.bucket import Bucket, ObjectNotFound, ObjectReplaced
 from lakehouse.web.cache import Cache, TooLarge
 from lakehouse.web.reading import NotFound, Refused
 from lakehouse.web.tasks import CutTask, NotShowable, PreviewTask, ReadyTask
@@ -56,10 +56,10 @@ class Previews:
                 file = await anyio.to_thread.run_sync(self._cache.open, name)
         return file
 
-    def warm_up(self) -> None:
+    def warm_up(self, bucket: Bucket) -> None:
         """Start a worker, which takes longer than most of its tasks. Raises UserError."""
-        with suppress(WorkerLost):
-            list(self._workers.stream(ReadyTask(), self._limits.deadline_s))
+        with suppress(WorkerLost, TaskFailed):
+            list(self._workers.stream(ReadyTask(bucket), self._limits.deadline_s))
 
     def close(self) -> None:
         """End what is being made."""

@@ -97,7 +97,7 @@ class Site:
         with suppress(UserError, OSError, duckdb.Error):
             self.reading.warm_up()
             if self.reading.ask(_TO_BE_MADE, [list(PLAYED)]):
-                self.previews.warm_up()
+                self.previews.warm_up(self.bucket)
         with suppress(UserError, OSError):  # a client is made at its first request
             next(self.bucket.list(), None)
 

@@ -42,10 +42,13 @@ class Footage:
 
 @dataclass(frozen=True)
 class ReadyTask:
-    """Yields nothing: a worker that has done it has imported what the others need."""
+    """Yields nothing: a worker that has done it has all that the others would wait for."""
+
+    bucket: Bucket
 
     def __call__(self) -> Iterator[bytes]:
         """See the class."""
+        next(self.bucket.list(), None)
         return iter(())
 
 

@@ -17,7 +17,9 @@ from typing import BinaryIO
 from lakehouse.storage.ranged import ReadsAhead
 
 _LARGEST_INDEX_BYTES = 128 * 2**20
-_MOST_BOXES = 1024  # that one box, or the file, holds side by side
+MOST_BOXES = 1024
+"""That one box, or the file, holds side by side."""
+
 _HEADER = struct.Struct(">I4s")
 _WIDE_BYTES = 8
 _SMALL_BYTES = 4096  # in which the first headers lie
@@ -39,7 +41,7 @@ class Box:
 def boxes(data: memoryview) -> Iterator[Box]:
     """The boxes that lie side by side in `data`. Raises NotSliceable where they don't fit."""
     at = 0
-    for _ in range(_MOST_BOXES):
+    for _ in range(MOST_BOXES):
         if len(data) - at < _HEADER.size:  # QuickTime ends some lists with a zero
             return
         kind, header_bytes, size = _frame(data[at : at + 2 * _WIDE_BYTES], len(data) - at)
@@ -94,7 +96,7 @@ def find_index(source: BinaryIO) -> tuple[int, int, int]:
     def read(start: int, end: int) -> memoryview:
         return memoryview(read_range(source, start, end - start))
 
-    for kind, start, end in islice(frames(read, 0, file_bytes), _MOST_BOXES):
+    for kind, start, end in islice(frames(read, 0, file_bytes), MOST_BOXES):
         if kind == b"moov":
             if end - start > _LARGEST_INDEX_BYTES:
                 raise NotSliceable(f"its index is larger than {_LARGEST_INDEX_BYTES} bytes")

@@ -18,7 +18,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lakehouse.video.mp4.boxes import NotSliceable, box, frames, full_box, only, optional
+from lakehouse.video.mp4.boxes import (
+    MOST_BOXES,
+    NotSliceable,
+    box,
+    frames,
+    full_box,
+    only,
+    optional,
+)
 from lakehouse.video.mp4.held import HeldIndex
 from lakehouse.video.mp4.movie import MEDIA_KINDS, VIDEO, time_scale
 from lakehouse.video.mp4.samples import MOST_SAMPLES, Edit, Integers, read_edit
@@ -67,7 +75,9 @@ class _Part:
         return self.held.read(self.source, start, end)
 
     def children(self) -> Iterator[tuple[bytes, _Part]]:
-        for kind, start, end in frames(self.read, self.start, self.end):
+        for number, (kind, start, end) in enumerate(frames(self.read, self.start, self.end)):
+            if number == MOST_BOXES:
+                raise NotSliceable("its index holds too many boxes")
             yield kind, _Part(self.held, self.source, start, end)
 
     def content(self) -> memoryview:
@@ -82,6 +92,11 @@ class _Part:
         if at < 0 or count < 0 or end > self.end:
             raise NotSliceable("a table of its index is cut short")
         return np.frombuffer(self.read(start, end), kind).astype(np.int64)
+
+    def rows(self, at: int, row_bytes: int, first: int, last: int) -> tuple[int, int]:
+        """Where these rows lie in the index, as far as they lie in this part."""
+        start = self.start + at + first * row_bytes
+        return min(start, self.end), min(start + (last - first) * row_bytes, self.end)
 
     def number(self, at: int) -> int:
         return int(self.column(">u4", at, 1)[0])
@@ -157,6 +172,7 @@ class _Track:
             first = int(keys[max(0, int(np.searchsorted(keys, first, "right")) - 1)])
         head = number_at(_AROUND_S)
         spans = [(0, head), (first, last)] if head < first < last else [(0, max(head, last))]
+        self._foresee(count, spans)
         chosen = np.concatenate([np.arange(*span) for span in spans])
         between = np.diff(decoded_at[chosen], append=decoded_at[chosen[-1]] + duration[chosen[-1]])
         yield _table(b"stts", ">u4", np.ones_like(between), between)
@@ -172,6 +188,19 @@ class _Track:
         yield full_box(b"stsc", struct.pack(">IIII", 1, 1, 1, 1))
         yield full_box(b"stsz", struct.pack(">II", 0, len(size)), size.astype(">u4").tobytes())
         yield _table(b"co64", ">u8", offset)
+
+    def _foresee(self, count: int, spans: list[tuple[int, int]]) -> None:
+        """Read at once what will be needed of all tables but that of places, or most of it."""
+        sizes = self._table(b"stsz")
+        wanted = []
+        for kind, entry_bytes in ((b"ctts", 8), (b"stsc", 12)):
+            if kind in self.tables:
+                table = self.tables[kind]
+                likely = (_likely(table.number(4), count, *span) for span in spans)
+                wanted += [table.rows(8, entry_bytes, start, end) for start, end in likely]
+        if not sizes.number(4):
+            wanted += [sizes.rows(12, 4, first, last) for first, last in spans]
+        sizes.held.fetch(sizes.source, wanted)
 
     def _table(self, kind: bytes) -> _Part:
         if kind not in self.tables:
@@ -206,6 +235,8 @@ class _Track:
         width, kind = (4, ">u4") if places is None else (8, ">i8")
         places = self._table(b"stco") if places is None else places
         chunks, entries = places.number(4), table.number(4)
+        if 8 + chunks * width > places.end - places.start:
+            raise NotSliceable("a table of its index is cut short")
 
         @cache
         def runs(start: int, end: int) -> tuple[Integers, Integers]:
@@ -214,7 +245,8 @@ class _Track:
             rows = table.column(">u4", 8 + 12 * start, 3 * (more - start)).reshape(-1, 3)
             ends = rows[1:, 0] if more > end else np.append(rows[1:, 0], chunks + 1)
             lengths, held = ends - rows[: end - start, 0], rows[: end - start, 1]
-            if (lengths <= 0).any() or (held == 0).any() or (rows[: end - start, 2] != 1).any():
+            is_in_order = (lengths > 0).all() and (held > 0).all() and (held <= count).all()
+            if not is_in_order or (rows[: end - start, 2] != 1).any():
                 raise NotSliceable("its table of chunks is out of order, or of several formats")
             return lengths, held
 
@@ -251,15 +283,15 @@ def _entries(
 ) -> tuple[int, int, int]:
     """Entries of a table of runs that hold the samples `[first, last)`: from which one to which,
     and the number of the first sample in them. `counts` tells how many samples each entry holds."""
-    share = entries / samples
-    if first + last < samples:
-        end = min(entries, int(last * share) + _SPARE_ENTRIES)
-        while counts(0, end).sum() < last:
+    start, end = _likely(entries, samples, first, last)
+    if not start:
+        while (listed := counts(0, end).sum()) < last:
             if end == entries:
                 raise NotSliceable("its tables of samples disagree")
             end = min(entries, 2 * end)
+        if listed > samples:
+            raise NotSliceable("its tables of samples disagree")
         return 0, end, 0
-    start = max(0, int(first * share) - _SPARE_ENTRIES)
     while (number := samples - int(counts(start, entries).sum())) > first:
         if start == 0:
             raise NotSliceable("its tables of samples disagree")
@@ -267,6 +299,13 @@ def _entries(
     if number < 0 or (start == 0 and number):
         raise NotSliceable("its tables of samples disagree")
     return start, entries, number
+
+
+def _likely(entries: int, samples: int, first: int, last: int) -> tuple[int, int]:
+    """The entries from the nearer end on that hold these samples, if all hold equally many."""
+    if first + last < samples:
+        return 0, min(entries, last * entries // samples + _SPARE_ENTRIES)
+    return max(0, first * entries // samples - _SPARE_ENTRIES), entries
 
 
 def _one(found: list[tuple[bytes, _Part]], kind: bytes) -> _Part:
