@@ -51,9 +51,9 @@ def daily_report(
     return dg.MaterializeResult(
         metadata={
             "report": dg.MetadataValue.md(as_markdown(report)),
+            **link_metadata(lakehouse.settings, f"days/{day}"),
+            **picture_metadata(sheet, f"clips of {day}"),
             **account_metadata(total),
-            "recordings": total.recordings,
-            "recordings_failed": total.recordings_failed,
             "clips_passed": total.clips_passed,
             "captions": total.captions,
             "captions_failed": total.captions_failed,
@@ -62,8 +62,6 @@ def daily_report(
             "run_s": round(total.wall_s, 3),
             "dagster/partition_row_count": len(report.by_camera) + bool(report.by_camera),
             "dagster/uri": lakehouse.lake.uri(DAILY_REPORTS),
-            **picture_metadata(sheet, f"clips of {day}"),
-            **link_metadata(lakehouse.settings, f"days/{day}"),
             **lineage_metadata(DAILY_REPORTS.name),
         }
     )
