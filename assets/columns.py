@@ -108,14 +108,16 @@ columns that say of what a row was made, are made of no column."""
 
 
 def table_metadata(table: Table) -> Mapping[str, dg.TableSchema]:
-    """The schema of a table, as the UI draws it."""
+    """The schema of a table, as the UI draws it. What a column is made of stands in its description
+    too: the UI of Dagster's open version draws the lineage of assets, but not that of columns."""
+    sources = LINEAGE.get(_family_of(table), {})
     return {
         "dagster/column_schema": dg.TableSchema(
             [
                 dg.TableColumn(
                     field.name,
                     str(field.type),
-                    description=describe(table, field.name),
+                    description=describe(table, field.name) + _made_of(sources.get(field.name, ())),
                     constraints=dg.TableColumnConstraints(
                         nullable=field.nullable, unique=field.name == table.key
                     ),
@@ -137,3 +139,16 @@ def lineage_metadata(family: str) -> Mapping[str, dg.TableColumnLineage]:
         for column, made_of in sources.items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
+
+
+def _family_of(table: Table) -> str:
+    """Tables of one family differ in what follows the dash: the name of a model."""
+    return table.name.partition("-")[0]
+
+
+def _made_of(sources: Sequence[tuple[str, str]]) -> str:
+    by_asset: dict[str, list[str]] = {}
+    for asset, column in sources:
+        by_asset.setdefault(asset, []).append(f"`{column}`")
+    told = [f"{asset} ({', '.join(columns)})" for asset, columns in by_asset.items()]
+    return f" *Made of {', '.join(told)}.*" if told else ""
