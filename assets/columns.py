@@ -6,6 +6,7 @@ The words are `lakehouse.tables.descriptions`.
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
+import pyarrow as pa
 
 from lakehouse.tables.descriptions import describe
 from lakehouse.tables.schemas import QUANTILES, Table
@@ -116,7 +117,7 @@ def table_metadata(table: Table) -> Mapping[str, dg.TableSchema]:
             [
                 dg.TableColumn(
                     field.name,
-                    str(field.type),
+                    _type(field.type),
                     description=describe(table, field.name) + _made_of(sources.get(field.name, ())),
                     constraints=dg.TableColumnConstraints(
                         nullable=field.nullable, unique=field.name == table.key
@@ -144,6 +145,17 @@ def lineage_metadata(family: str) -> Mapping[str, dg.TableColumnLineage]:
 def _family_of(table: Table) -> str:
     """Tables of one family differ in what follows the dash: the name of a model."""
     return table.name.partition("-")[0]
+
+
+def _type(of: pa.DataType) -> str:
+    """Arrow's name of a type, short enough to leave room for the description beside it."""
+    if pa.types.is_fixed_size_list(of):
+        return f"{_type(of.value_type)}[{of.list_size}]"
+    if pa.types.is_list(of):
+        return f"list<{_type(of.value_type)}>"
+    if pa.types.is_struct(of):
+        return f"struct<{', '.join(field.name for field in of)}>"
+    return str(of)
 
 
 def _made_of(sources: Sequence[tuple[str, str]]) -> str:

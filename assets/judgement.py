@@ -140,10 +140,11 @@ def _materialize(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     partition = partition_of(context)
     reports = lakehouse.run_family(family, partition, context.run_id, retry=retry_of(context))
+    now = partition_metadata(lakehouse, partition, reports, tables)
     return dg.MaterializeResult(
         metadata={
-            **({"tokens": 0} if family in _TALKING else {}),
-            **partition_metadata(lakehouse, partition, reports, tables),
+            **now,
+            **({"tokens": now.get("tokens", 0)} if family in _TALKING else {}),
             **run_metadata(reports, lakehouse.lake, partition, tables),
             **lineage_metadata(family),
         }

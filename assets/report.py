@@ -4,7 +4,7 @@ and how its partition stands: the ledger, numbers to plot over partitions, a pic
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from operator import methodcaller
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import dagster as dg
 
@@ -55,9 +55,7 @@ def partition_metadata(
     of = lakehouse.standing(partition)
     spent = spent_on(lakehouse.lake, partition, [report.stage for report in reports])
     return {
-        **link_metadata(
-            lakehouse.settings, f"days/{partition.day}?camera={quote(partition.camera, safe='')}"
-        ),
+        **link_metadata(lakehouse.settings, f"?{urlencode(_clips_of(partition))}"),
         **picture_metadata(of.sheet, f"clips of {partition}"),
         **account_metadata(of.account),
         **_error_metadata(lakehouse.lake, partition, tables),
@@ -139,6 +137,12 @@ def forecast_metadata(forecast: Forecast, costs: Sequence[Cost]) -> Metadata:
 
 def _count(lake: Lake, tables: Sequence[Table], where: str) -> int:
     return sum(lake.on(table, methodcaller("count_rows", filter=where)) for table in tables)
+
+
+def _clips_of(partition: Partition) -> Mapping[str, str]:
+    """What the clip browser calls the clips of a partition."""
+    day = partition.day.isoformat()
+    return {"first_day": day, "last_day": day, "camera": partition.camera}
 
 
 def _error_metadata(lake: Lake, partition: Partition, tables: Sequence[Table]) -> Metadata:

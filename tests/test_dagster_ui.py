@@ -12,6 +12,8 @@ from lakehouse.tables import schemas
 from lakehouse.tables.schemas import DAILY_REPORTS, PROVENANCE
 from tests.lakes import PARTITION, Site, film
 from tests.orchestrated import materializations, run_chain
+from tests.queried import REAR
+from tests.web_sites import HERE, browsing
 
 DAY = PARTITION.day.isoformat()
 ASSETS = {
@@ -186,14 +188,20 @@ def test_without_an_address_there_is_no_link(ingested: dict[str, dict[str, Any]]
 
 
 def test_a_partition_and_a_day_link_to_the_clip_browser(
-    here: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    here: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("LAKEHOUSE_BROWSER_URL", "https://clips.example.org/")
+    monkeypatch.setenv("LAKEHOUSE_BROWSER_URL", f"{HERE}/")
     here.put("a.mp4", film(("yard", 2.0)))
-    of_clips = shown(run_chain(instance))["clips"]
-    assert of_clips["watch"].value == f"https://clips.example.org/days/{DAY}?camera=rex-front"
-    of_day = shown(run_report(instance))["daily_report"]
-    assert of_day["watch"].value == f"https://clips.example.org/days/{DAY}"
+    of_clips = shown(run_chain(instance))["clips"]["watch"].value
+    of_day = shown(run_report(instance))["daily_report"]["watch"].value
+    assert of_clips == f"{HERE}/?first_day={DAY}&last_day={DAY}&camera=rex-front"
+    assert of_day == f"{HERE}/days/{DAY}"
+    here.put("b.mp4", film(("hall", 2.0)), REAR)
+    here.run(REAR)
+    with browsing(here, tmp_path / "previews") as client:
+        page = client.get(of_clips).text
+        assert page.count('class="card"') == 1
+        assert DAY in client.get(of_day).text
 
 
 @pytest.mark.usefixtures("ingested")
