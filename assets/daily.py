@@ -12,7 +12,7 @@ import dagster as dg
 from assets.columns import lineage_metadata, table_metadata
 from assets.partitions import days
 from assets.report import account_metadata, link_metadata, picture_metadata
-from assets.versions import FRESH_DAILY, ON_ANY_CHANGE, OWNERS, RETRIES
+from assets.versions import FRESH_DAILY, ON_ANY_CHANGE, OWNERS
 from lakehouse.query.contact_sheet import day_sheet
 from lakehouse.query.daily_report import version
 from lakehouse.query.report_text import as_markdown
@@ -37,7 +37,7 @@ _LAST = ("embeddings", "caption_embeddings")
     automation_condition=ON_ANY_CHANGE,
     freshness_policy=FRESH_DAILY,
     metadata=table_metadata(DAILY_REPORTS),
-    retry_policy=RETRIES,
+    # Without retries of its own: `lakehouse ingest` waits for it, and the next one makes it anew.
 )
 def daily_report(
     context: dg.AssetExecutionContext, lakehouse: LakehouseResource
