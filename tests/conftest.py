@@ -5,6 +5,7 @@ import os
 import pytest
 
 pytest_plugins = [
+    "tests.chromium",
     "tests.commands",
     "tests.orchestrated",
     "tests.queried",

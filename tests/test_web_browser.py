@@ -3,39 +3,23 @@
 Skipped where no chromium and chromedriver are installed.
 """
 
-import shutil
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import uvicorn
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from lakehouse.settings import WebSettings
 from lakehouse.web.app import create_app
+from tests.chromium import all_of, needs_chromium, one_of, until
 from tests.lakes import PARTITION, Site, film, site
 from tests.queried import REAR
 from tests.videos import moving, record
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-PATIENCE_S = 30.0
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium is installed")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +50,6 @@ def address(patrol: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with Chrome(options, Service(DRIVER)) as chrome:
-        chrome.set_page_load_timeout(PATIENCE_S)
-        yield chrome
-
-
 @pytest.fixture
 def browser(chrome: Chrome, address: str) -> Iterator[Chrome]:
     """The browser at the first page; what it has to complain about fails the test."""
@@ -86,18 +58,6 @@ def browser(chrome: Chrome, address: str) -> Iterator[Chrome]:
     chrome.get_log("browser")
     yield chrome
     assert chrome.get_log("browser") == []
-
-
-def until(browser: Chrome, holds: Callable[[Chrome], Any]) -> Any:
-    return WebDriverWait(browser, PATIENCE_S, 0.05).until(holds)
-
-
-def all_of(browser: Chrome, selector: str) -> list[Any]:
-    return browser.find_elements(By.CSS_SELECTOR, selector)
-
-
-def one_of(browser: Chrome, selector: str) -> Any:
-    return browser.find_element(By.CSS_SELECTOR, selector)
 
 
 def press(browser: Chrome, *keys: str) -> None:
