@@ -6,6 +6,7 @@ The words are `lakehouse.tables.descriptions`.
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
+import pyarrow as pa
 
 from lakehouse.tables.descriptions import describe
 from lakehouse.tables.schemas import QUANTILES, Table
@@ -108,14 +109,16 @@ columns that say of what a row was made, are made of no column."""
 
 
 def table_metadata(table: Table) -> Mapping[str, dg.TableSchema]:
-    """The schema of a table, as the UI draws it."""
+    """The schema of a table, as the UI draws it. What a column is made of stands in its description
+    too: the UI of Dagster's open version draws the lineage of assets, but not that of columns."""
+    sources = LINEAGE.get(_family_of(table), {})
     return {
         "dagster/column_schema": dg.TableSchema(
             [
                 dg.TableColumn(
                     field.name,
-                    str(field.type),
-                    description=describe(table, field.name),
+                    _type(field.type),
+                    description=describe(table, field.name) + _made_of(sources.get(field.name, ())),
                     constraints=dg.TableColumnConstraints(
                         nullable=field.nullable, unique=field.name == table.key
                     ),
@@ -137,3 +140,27 @@ def lineage_metadata(family: str) -> Mapping[str, dg.TableColumnLineage]:
         for column, made_of in sources.items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
+
+
+def _family_of(table: Table) -> str:
+    """Tables of one family differ in what follows the dash: the name of a model."""
+    return table.name.partition("-")[0]
+
+
+def _type(of: pa.DataType) -> str:
+    """Arrow's name of a type, short enough to leave room for the description beside it."""
+    if pa.types.is_fixed_size_list(of):
+        return f"{_type(of.value_type)}[{of.list_size}]"
+    if pa.types.is_list(of):
+        return f"list<{_type(of.value_type)}>"
+    if pa.types.is_struct(of):
+        return f"struct<{', '.join(field.name for field in of)}>"
+    return str(of)
+
+
+def _made_of(sources: Sequence[tuple[str, str]]) -> str:
+    by_asset: dict[str, list[str]] = {}
+    for asset, column in sources:
+        by_asset.setdefault(asset, []).append(f"`{column}`")
+    told = [f"{asset} ({', '.join(columns)})" for asset, columns in by_asset.items()]
+    return f" *Made of {', '.join(told)}.*" if told else ""

@@ -12,7 +12,7 @@ import dagster as dg
 from assets.columns import lineage_metadata, table_metadata
 from assets.partitions import days
 from assets.report import account_metadata, link_metadata, picture_metadata
-from assets.versions import FRESH_DAILY, ON_ANY_CHANGE, OWNERS, RETRIES
+from assets.versions import FRESH_DAILY, ON_ANY_CHANGE, OWNERS
 from lakehouse.query.contact_sheet import day_sheet
 from lakehouse.query.daily_report import version
 from lakehouse.query.report_text import as_markdown
@@ -37,7 +37,7 @@ _LAST = ("embeddings", "caption_embeddings")
     automation_condition=ON_ANY_CHANGE,
     freshness_policy=FRESH_DAILY,
     metadata=table_metadata(DAILY_REPORTS),
-    retry_policy=RETRIES,
+    # Without retries of its own: `lakehouse ingest` waits for it, and the next one makes it anew.
 )
 def daily_report(
     context: dg.AssetExecutionContext, lakehouse: LakehouseResource
@@ -51,9 +51,9 @@ def daily_report(
     return dg.MaterializeResult(
         metadata={
             "report": dg.MetadataValue.md(as_markdown(report)),
+            **link_metadata(lakehouse.settings, f"days/{day}"),
+            **picture_metadata(sheet, f"clips of {day}"),
             **account_metadata(total),
-            "recordings": total.recordings,
-            "recordings_failed": total.recordings_failed,
             "clips_passed": total.clips_passed,
             "captions": total.captions,
             "captions_failed": total.captions_failed,
@@ -62,8 +62,6 @@ def daily_report(
             "run_s": round(total.wall_s, 3),
             "dagster/partition_row_count": len(report.by_camera) + bool(report.by_camera),
             "dagster/uri": lakehouse.lake.uri(DAILY_REPORTS),
-            **picture_metadata(sheet, f"clips of {day}"),
-            **link_metadata(lakehouse.settings, f"days/{day}"),
             **lineage_metadata(DAILY_REPORTS.name),
         }
     )

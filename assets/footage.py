@@ -40,8 +40,9 @@ def recordings(
         key = context.partition_key
         context.log_event(dg.AssetObservation("recordings", partition=key, metadata=plan))
     reports = lakehouse.run_family("recordings", partition, context.run_id, retry=retry)
+    now = partition_metadata(lakehouse, partition, reports, [RECORDINGS])
     done = run_metadata(reports, lakehouse.lake, partition, [RECORDINGS])
-    return dg.MaterializeResult(metadata={**done, **partition_metadata(lakehouse, partition)})
+    return dg.MaterializeResult(metadata={**now, **done})
 
 
 @dg.multi_asset(
@@ -85,8 +86,8 @@ def clips_and_frames(
         retry=retry_of(context),
         then_captions=chosen is None or dg.AssetKey("captions") in chosen,
     )
-    now = partition_metadata(lakehouse, partition)
     for table in (CLIPS, FRAMES):
+        now = partition_metadata(lakehouse, partition, reports, [table])
         done = run_metadata(reports, lakehouse.lake, partition, [table])
         of_columns = lineage_metadata(table.name)
-        yield dg.MaterializeResult(asset_key=table.name, metadata={**done, **now, **of_columns})
+        yield dg.MaterializeResult(asset_key=table.name, metadata={**now, **done, **of_columns})

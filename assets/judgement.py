@@ -28,7 +28,7 @@ GPU_POOL = "gpu"
 _NONE = "none"
 """In a table's name, where no model is configured: its columns can be shown all the same."""
 _TALKING = ("model_scores", "captions")
-"""Families that may take tokens; a run that took none says so, to be plotted."""
+"""Families that may take tokens; where none were taken, that is said too, to be plotted."""
 _SETTINGS = load_settings()
 _MODEL_SCORES = tuple(score_tables(_SETTINGS).values())
 _EMBEDDINGS = (
@@ -140,11 +140,12 @@ def _materialize(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     partition = partition_of(context)
     reports = lakehouse.run_family(family, partition, context.run_id, retry=retry_of(context))
+    now = partition_metadata(lakehouse, partition, reports, tables)
     return dg.MaterializeResult(
         metadata={
-            **({"tokens": 0} if family in _TALKING else {}),
+            **now,
+            **({"tokens": now.get("tokens", 0)} if family in _TALKING else {}),
             **run_metadata(reports, lakehouse.lake, partition, tables),
-            **partition_metadata(lakehouse, partition),
             **lineage_metadata(family),
         }
     )

@@ -60,7 +60,10 @@ _UNDONE = dg.RunsFilter(
 
 
 @dg.schedule(
-    job=maintain, cron_schedule="0 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+    job=maintain,
+    cron_schedule="0 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Keeps the tables small and quick, once an hour.",
 )
 def hourly_maintenance(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Asks for a maintenance, unless the one before still waits or works."""

@@ -16,6 +16,7 @@ from lakehouse.engine.retry import Retry
 from lakehouse.engine.scan import partitions_of
 from lakehouse.errors import UserError
 from lakehouse.query.daily_report import DailyReport, bring_up_to_date
+from lakehouse.query.standing import Standing, Standings
 from lakehouse.query.tables import all_tables
 from lakehouse.settings import Settings, VisionServer, load_settings
 from lakehouse.stages.chain import chain, stages_of
@@ -103,6 +104,14 @@ class LakehouseResource(ConfigurableResource):  # type: ignore[type-arg]
         """What each stage of a forecast takes at most."""
         history = history_of(self.stages())
         return [cost_of(stage, history, found.partition.camera) for stage in found.stages]
+
+    def standing(self, partition: Partition) -> Standing:
+        """How a partition stands now."""
+        return self._standings.of(partition)
+
+    @cached_property
+    def _standings(self) -> Standings:
+        return Standings(self.lake, self.settings)
 
     def report_day(self, day: date) -> DailyReport:
         """Bring the report of a day up to date, and return it."""

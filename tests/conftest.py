@@ -4,7 +4,14 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.s3_server", "tests.radosgw", "tests.queried", "tests.orchestrated"]
+pytest_plugins = [
+    "tests.chromium",
+    "tests.commands",
+    "tests.orchestrated",
+    "tests.queried",
+    "tests.s3_server",
+    "tests.radosgw",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -162,9 +162,9 @@ class TestALake:
         ]
 
     def test_report_prints_a_day_as_markdown(self, run: Run) -> None:
-        assert "| rex-front | 2 | 0:06.0 | 0:04.0 | 0:02.0: dark 2.0 s |" in (
-            run("report", "2026-01-02").out
-        )
+        shown = run("report", "2026-01-02").out
+        assert "| rex-front | 2 | 0:06.0 | 0:04.0 | 0:02.0 |" in shown
+        assert "| dark 0:02.0 |" in shown
 
     def test_report_without_a_day_is_of_the_latest(self, run: Run) -> None:
         assert run("report").out.startswith("**2026-01-03**")

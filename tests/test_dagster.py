@@ -65,6 +65,8 @@ def test_a_partition_that_does_not_add_up_is_blocked(
     (check,) = result.get_asset_check_evaluations()
     assert not check.passed
     assert "a.mp4" in (check.description or "")
+    (row,) = check.metadata["unbalanced"].records
+    assert (row.data["duration_s"], row.data["kept_s"]) == pytest.approx((4.0, 2.0))
     assert not result.success
     made = {event.asset_key.to_user_string() for event in materializations(result)}
     assert made == {"recordings", "clips", "frames"}

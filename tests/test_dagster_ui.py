@@ -12,6 +12,8 @@ from lakehouse.tables import schemas
 from lakehouse.tables.schemas import DAILY_REPORTS, PROVENANCE
 from tests.lakes import PARTITION, Site, film
 from tests.orchestrated import materializations, run_chain
+from tests.queried import REAR
+from tests.web_sites import HERE, browsing
 
 DAY = PARTITION.day.isoformat()
 ASSETS = {
@@ -117,9 +119,29 @@ def test_a_partition_shows_its_ledger(ingested: dict[str, dict[str, Any]]) -> No
     assert rows["too short"] == rows["failed"] == 0.0
 
 
+def test_what_was_rejected_stands_before_its_reasons(ingested: dict[str, dict[str, Any]]) -> None:
+    rows = [row.data["what"] for row in ingested["captions"]["ledger"].records]
+    assert rows == ["passed", "rejected", "rejected: dark", "too short", "failed"]
+
+
 def test_a_partition_that_was_not_scored_yet_says_so(ingested: dict[str, dict[str, Any]]) -> None:
     rows = {row.data["what"]: row.data["share"] for row in ingested["clips"]["ledger"].records}
     assert rows["not looked at yet"] == "100.0%"
+
+
+def test_a_column_says_what_it_is_made_of() -> None:
+    columns = specs()["caption_embeddings"].metadata["dagster/column_schema"].columns
+    (vector,) = (column for column in columns if column.name == "vector")
+    assert vector.description.endswith(" *Made of captions (`text`).*")
+
+
+def test_every_job_schedule_and_sensor_says_what_it_is_for() -> None:
+    from assets.definitions import definitions
+
+    repository = definitions.get_repository_def()
+    named = [*repository.sensor_defs, *repository.schedule_defs]
+    named += [repository.get_job(name) for name in ("ingest_partition", "report_day", "maintain")]
+    assert all(one.description for one in named)
 
 
 def test_columns_show_what_they_are_made_of(ingested: dict[str, dict[str, Any]]) -> None:
@@ -137,7 +159,22 @@ def test_numbers_are_there_to_plot_even_where_a_run_did_nothing(
     again = shown(run_chain(instance))["captions"]
     assert again["footage_s"].value == pytest.approx(4.0)
     assert again["rejection_rate"].value == pytest.approx(0.5)
-    assert again["failed"].value == again["tokens"].value == 0
+    assert again["failed"].value == again["tokens"].value == again["rows_with_error"].value == 0
+    assert again["recordings_failed"].value == 1
+    assert again["speed_x_real_time"].value > 0
+
+
+def test_failures_are_those_of_the_partition_and_not_of_the_last_run(
+    ingested: dict[str, dict[str, Any]], instance: dg.DagsterInstance
+) -> None:
+    again = shown(run_chain(instance))["clips"]
+    assert (ingested["clips"]["failed"].value, again["failed"].value) == (1, 0)
+    assert ingested["clips"]["rows_with_error"].value == again["rows_with_error"].value == 1
+
+
+def test_a_plan_shows_only_what_was_found(ingested: dict[str, dict[str, Any]]) -> None:
+    (row,) = ingested["recordings"]["plan"].records
+    assert row.data == {"stage": "recordings", "new": 2}
 
 
 def test_what_a_run_puts_into_the_event_log_is_small(ingested: dict[str, dict[str, Any]]) -> None:
@@ -151,14 +188,20 @@ def test_without_an_address_there_is_no_link(ingested: dict[str, dict[str, Any]]
 
 
 def test_a_partition_and_a_day_link_to_the_clip_browser(
-    here: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    here: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("LAKEHOUSE_BROWSER_URL", "https://clips.example.org/")
+    monkeypatch.setenv("LAKEHOUSE_BROWSER_URL", f"{HERE}/")
     here.put("a.mp4", film(("yard", 2.0)))
-    of_clips = shown(run_chain(instance))["clips"]
-    assert of_clips["watch"].value == f"https://clips.example.org/days/{DAY}?camera=rex-front"
-    of_day = shown(run_report(instance))["daily_report"]
-    assert of_day["watch"].value == f"https://clips.example.org/days/{DAY}"
+    of_clips = shown(run_chain(instance))["clips"]["watch"].value
+    of_day = shown(run_report(instance))["daily_report"]["watch"].value
+    assert of_clips == f"{HERE}/?first_day={DAY}&last_day={DAY}&camera=rex-front"
+    assert of_day == f"{HERE}/days/{DAY}"
+    here.put("b.mp4", film(("hall", 2.0)), REAR)
+    here.run(REAR)
+    with browsing(here, tmp_path / "previews") as client:
+        page = client.get(of_clips).text
+        assert page.count('class="card"') == 1
+        assert DAY in client.get(of_day).text
 
 
 @pytest.mark.usefixtures("ingested")
@@ -168,6 +211,7 @@ def test_the_check_says_what_was_accounted_for(instance: dg.DagsterInstance) -> 
     assert check.description == (
         "Every second of 2 recordings is accounted for: 4.0 s kept, 0.0 s too short, 0.0 s failed."
     )
+    assert check.metadata["kept_s"].value == pytest.approx(4.0)
 
 
 @pytest.mark.usefixtures("ingested")

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from lakehouse.query.contact_sheet import day_sheet
-from lakehouse.query.daily_report import Account, bring_up_to_date, latest_day, report, version
+from lakehouse.query.daily_report import (
+    Account,
+    DailyReport,
+    bring_up_to_date,
+    latest_day,
+    report,
+    version,
+)
 from lakehouse.query.ledger import status
 from lakehouse.query.report_text import as_markdown
 from lakehouse.query.views import connect
@@ -141,10 +148,16 @@ def test_markdown_shows_cameras_reasons_costs_and_errors(lake: Site) -> None:
     with lake.connect() as connection:
         text = as_markdown(report(connection, DAY))
     assert "**2026-01-02**: 0:09.0 of footage, 78 % passed" in text
-    assert "| rex-front | 3 | 0:07.0 | 0:05.0 | 0:02.0: dark 2.0 s |" in text
+    assert "| rex-front | 3 | 0:07.0 | 0:05.0 | 0:02.0 |" in text
+    assert "| dark 0:02.0 |" in text
     assert "| all | 4 | 0:09.0 |" in text
     assert "1 of 4 recordings with errors" in text
     assert "not a video" in text
+
+
+def test_the_name_of_a_camera_is_text_in_markdown() -> None:
+    named = DailyReport(DAY, {"<b>a|b*": Account()}, Account())
+    assert r"| \<b\>a\|b\* |" in as_markdown(named)
 
 
 def test_the_picture_of_a_day_shows_every_camera_and_is_small(lake: Site) -> None:

@@ -1,42 +1,19 @@
 """`lakehouse plan`, `lakehouse retry`, and what Dagster shows of a plan."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from typer.testing import CliRunner
 
 from assets.report import plan_tags
 from lakehouse.errors import UserError
 from lakehouse.tables.plan import Plan
 from lakehouse.tables.schemas import CLIPS, RECORDINGS
+from tests.commands import Answer, lakehouse
 from tests.forecasts import BROKEN, ROOMS
 from tests.lakes import PARTITION, Site, film, key_of
 from tests.orchestrated import materializations, run_chain
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> list[dict[str, Any]]:
-        return json.loads(self.out)
-
-
-def lakehouse(*arguments: str) -> Answer:
-    """The command, in this process. Raises what `main` would print."""
-    from assets.command_line.app import app
-
-    result = CliRunner().invoke(app, arguments)
-    if isinstance(result.exception, UserError):
-        raise result.exception
-    return Answer(result.exit_code, result.stdout, result.stderr)
 
 
 def stages_of(answer: Answer) -> dict[str, dict[str, Any]]:
@@ -48,15 +25,6 @@ def calm(here: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A bucket in which nobody is writing, so that nothing waits for it."""
     monkeypatch.setenv("LAKEHOUSE_SETTLE_S", "0")
     return here.changed(settle_s=0.0)
-
-
-@pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A Dagster instance for what runs."""
-    folder = tmp_path / "dagster"
-    folder.mkdir()
-    (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(folder))
 
 
 def test_a_plan_tells_each_partition_and_stage_and_creates_nothing(calm: Site) -> None:

@@ -3,45 +3,29 @@
 Skipped where no chromium and chromedriver are installed.
 """
 
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uvicorn
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from lakehouse.settings import WebSettings
 from lakehouse.tables.schemas import FRAMES
 from lakehouse.web.app import create_app
+from tests.chromium import all_of, needs_chromium, one_of, until
 from tests.lakes import PARTITION, Site, film, site
 from tests.queried import REAR
 from tests.videos import moving, record
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-PATIENCE_S = 30.0
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
 FETCHED = """const [address, done] = arguments;
 fetch(address).then((answer) => answer.blob()).then((blob) => done(blob.size), () => done(0));"""
 """How many bytes a link leads to."""
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium is installed")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +58,6 @@ def address(patrol: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with Chrome(options, Service(DRIVER)) as chrome:
-        chrome.set_page_load_timeout(PATIENCE_S)
-        yield chrome
-
-
 @pytest.fixture
 def browser(chrome: Chrome, address: str) -> Iterator[Chrome]:
     """The browser at the first page; what it has to complain about fails the test."""
@@ -94,18 +66,6 @@ def browser(chrome: Chrome, address: str) -> Iterator[Chrome]:
     chrome.get_log("browser")
     yield chrome
     assert chrome.get_log("browser") == []
-
-
-def until(browser: Chrome, holds: Callable[[Chrome], Any]) -> Any:
-    return WebDriverWait(browser, PATIENCE_S, 0.05).until(holds)
-
-
-def all_of(browser: Chrome, selector: str) -> list[Any]:
-    return browser.find_elements(By.CSS_SELECTOR, selector)
-
-
-def one_of(browser: Chrome, selector: str) -> Any:
-    return browser.find_element(By.CSS_SELECTOR, selector)
 
 
 def press(browser: Chrome, *keys: str) -> None:

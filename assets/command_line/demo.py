@@ -23,6 +23,8 @@ _QUERY = """SELECT camera, count(*) AS clips, count(*) FILTER (passed) AS passed
 FROM scores JOIN verdicts USING (clip_id, recording_id, day, camera)
 GROUP BY camera ORDER BY camera"""
 _SEARCH = "strong motion"
+_BROWSER_URL = "http://127.0.0.1:8765"
+"""Where `lakehouse serve` listens unless it is told another port."""
 _LINKED = ("LAKEHOUSE_BUCKET", "LAKEHOUSE_LAKE", "LAKEHOUSE_KEY_PATTERN")
 
 
@@ -57,7 +59,9 @@ def demo(
     out.print("\nAsk on:", style="bold")
     _say(f"  export {SETTINGS_VARIABLE}={folder.absolute() / 'lakehouse.toml'}")
     _say(f'  {program("lakehouse")} search "画面 运动"')
-    _say("Watch it in the Dagster UI, at http://127.0.0.1:3000:")
+    _say(f"Watch the clips, at {_BROWSER_URL}:")
+    _say(f"  {program('lakehouse')} serve")
+    _say("And how they were made in the Dagster UI, which links to them, at http://127.0.0.1:3000:")
     _say(f"  {ui_command(home)}")
 
 
@@ -75,7 +79,8 @@ def _prepare(folder: Path, first_day: date) -> Path:
             settings.write_text(
                 f'bucket = "{(folder / BUCKET_FOLDER).as_posix()}"\n'
                 f'lake = "{(folder / "lake").as_posix()}"\n'
-                f'first_day = "{first_day.isoformat()}"\n',
+                f'first_day = "{first_day.isoformat()}"\n'
+                f'browser_url = "{_BROWSER_URL}"\n',
                 encoding="utf-8",
             )
     except OSError as error:

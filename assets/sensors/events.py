@@ -23,6 +23,8 @@ _is_told = bool(_events.queue_url or _events.spool)
     job=ingest_partition,
     minimum_interval_seconds=1,  # Dagster's daemon comes by every 5 seconds
     default_status=(dg.DefaultSensorStatus.RUNNING if _is_told else dg.DefaultSensorStatus.STOPPED),
+    description="Hears what the bucket tells of its objects, and asks for a run of each day and "
+    "camera concerned, within seconds. Stopped unless the settings say where events come from.",
 )
 def events_sensor(
     context: dg.SensorEvaluationContext, lakehouse: LakehouseResource

@@ -40,6 +40,8 @@ class Cursor:
     job=ingest_partition,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Lists the bucket, and asks for a run of each day and camera whose footage is new, "
+    "was replaced, or is gone.",
 )
 def footage_sensor(
     context: dg.SensorEvaluationContext, lakehouse: LakehouseResource

@@ -52,8 +52,10 @@ class Looks:
         wanted = {partition: run for partition, run in self.requests.items() if run}
         known = set(self.instance.get_dynamic_partitions(cameras.name or "")) if wanted else set()
         unknown = sorted({partition.camera for partition in wanted} - known)
+        nothing = f"{len(self.requests)} partitions looked at, none needs a run"
         return dg.SensorResult(
             run_requests=list(wanted.values()),
+            skip_reason=None if wanted else nothing,
             dynamic_partitions_requests=[cameras.build_add_request(unknown)] if unknown else [],
             cursor=cursor,
         )

@@ -7,5 +7,7 @@ reprocess_sensor = dg.AutomationConditionSensorDefinition(
     target=dg.AssetSelection.all(),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
+    description="Asks for runs of what changed code, prompts or models made stale, and for the "
+    "report of each day that changed.",
 )
 """Requests what `versions.ON_CHANGE` names."""

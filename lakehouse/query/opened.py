@@ -7,8 +7,10 @@ question is answered stands in `views`, `search` and `sql`.
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from threading import RLock
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,19 +34,46 @@ from lakehouse.tables.lake import Lake, open_lake
 _FILTERS_KEPT = 8
 
 
+@dataclass
+class _Moment:
+    """What was prepared of the tables' versions, for as long as they are the latest.
+
+    A connection serves one thread at a time, so relations, which the caller reads when it likes,
+    have another than searches, which take turns in theirs.
+    """
+
+    versions: tuple[int, ...]
+    lake: Lake
+    settings: Settings
+    eligible: OrderedDict[Filters, Eligible] = field(default_factory=OrderedDict)
+    searching: Lock = field(default_factory=Lock)
+
+    @cached_property
+    def of_relations(self) -> duckdb.DuckDBPyConnection:
+        return self._connected()
+
+    @cached_property
+    def of_searches(self) -> duckdb.DuckDBPyConnection:
+        return self._connected()
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        connection = connect(self.lake, self.settings)
+        connection.execute(f"SET memory_limit = '{self.settings.query.memory_mb}MB'")
+        return connection
+
+
 class Opened:
     """A lake whose answers are always of the latest rows. Views are attributes: `opened.clips`.
 
-    `search` and `read_only` may be called by several threads at once; relations belong to one.
+    `search` and `read_only` may be called by several threads at once, also while another reads
+    relations; those belong to one thread.
     """
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
         self.lake, self.settings = resident(lake), settings
         self._lookups = Lookups(self.lake, keep=True)
-        self._connection: duckdb.DuckDBPyConnection | None = None
-        self._versions: tuple[int, ...] = ()
-        self._eligible: OrderedDict[Filters, Eligible] = OrderedDict()
-        self._lock = RLock()
+        self._latest: _Moment | None = None
+        self._lock = Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -60,10 +89,10 @@ class Opened:
     def close(self) -> None:
         """Relations that it gave end with it."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            self._eligible.clear()
+            latest, self._latest = self._latest, None
+        for kept in ("of_relations", "of_searches"):
+            if latest is not None and kept in vars(latest):
+                getattr(latest, kept).close()
 
     def sql(self, query: str, params: Sequence[Any] | None = None) -> duckdb.DuckDBPyRelation:
         """A relation over the views: it is computed when it is read, and can be queried further.
@@ -120,28 +149,39 @@ class Opened:
         return search_among(self.lake, self.settings, asked, among, limit, self._lookups)
 
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """All views, over the latest rows; prepared again only if a table has changed."""
-        with self._lock:
-            versions = self._seen()
-            if self._connection is None or versions != self._versions:
-                # The one before isn't closed: somebody may still read a relation of it.
-                self._connection = connect(self.lake, self.settings)
-                memory_mb = self.settings.query.memory_mb
-                self._connection.execute(f"SET memory_limit = '{memory_mb}MB'")
-                self._versions = versions
-                self._eligible.clear()
-            return self._connection
+        """All views, over the latest rows; prepared again only if a table has changed. Belongs to
+        one thread."""
+        return self._moment().of_relations
 
     def eligible(self, filters: Filters) -> Eligible:
         """The clips of these filters, kept for as long as no table changes."""
+        moment = self._moment()
+        if (known := self._known(moment, filters)) is not None:
+            return known
+        with moment.searching:
+            # Somebody else may just have asked for them.
+            if (known := self._known(moment, filters)) is not None:
+                return known
+            found = find_eligible(moment.of_searches, filters, self.settings.query)
+            with self._lock:
+                moment.eligible[filters] = found
+                if len(moment.eligible) > _FILTERS_KEPT:
+                    moment.eligible.popitem(last=False)
+            return found
+
+    def _known(self, moment: _Moment, filters: Filters) -> Eligible | None:
         with self._lock:
-            connection = self.connection()
-            if filters not in self._eligible:
-                self._eligible[filters] = find_eligible(connection, filters, self.settings.query)
-                if len(self._eligible) > _FILTERS_KEPT:
-                    self._eligible.popitem(last=False)
-            self._eligible.move_to_end(filters)
-            return self._eligible[filters]
+            if filters in moment.eligible:
+                moment.eligible.move_to_end(filters)
+            return moment.eligible.get(filters)
+
+    def _moment(self) -> _Moment:
+        versions = self._seen()
+        with self._lock:
+            # The one before isn't closed: somebody may still read a relation of it.
+            if self._latest is None or self._latest.versions != versions:
+                self._latest = _Moment(versions, self.lake, self.settings)
+            return self._latest
 
     def _seen(self) -> tuple[int, ...]:
         others = (table for table in all_tables(self.settings) if table not in FIXED)

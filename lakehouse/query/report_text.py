@@ -1,5 +1,6 @@
 """A day's report as Markdown: for the UI, a chat, a terminal. What it counts is `daily_report`."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from lakehouse.query.daily_report import Account, DailyReport
@@ -16,7 +17,10 @@ _HEAD = (
     "failed",
     "clips",
     "captions",
+    "rejected for",
 )
+_TEXTS = ("camera", "rejected for")
+_MARKUP = re.compile(r"[\\`*\[\]<>|]")
 _COST = ("camera", "runs", "run time", "model time", "tokens", "tokens saved")
 
 
@@ -38,17 +42,18 @@ def as_markdown(report: DailyReport) -> str:
 
 
 def _footage(camera: str, of: Account) -> Sequence[str]:
-    reasons = ", ".join(f"{reason} {seconds:.1f} s" for reason, seconds in of.rejected)
+    reasons = ", ".join(f"{reason} {_time(seconds)}" for reason, seconds in of.rejected)
     return (
         camera,
         str(of.recordings),
         _time(of.footage_s),
         _time(of.passed_s),
-        _time(of.rejected_s) + (f": {reasons}" if reasons else ""),
+        _time(of.rejected_s),
         _time(of.too_short_s),
         _time(of.failed_s),
         f"{of.clips_passed} of {of.clips}",
         str(of.captions) + (f", {of.captions_failed} failed" if of.captions_failed else ""),
+        reasons,
     )
 
 
@@ -73,12 +78,15 @@ def _errors(total: Account) -> Iterable[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    # All but the first column and the reasons are numbers.
+    rule = ["---" if name in _TEXTS else "---:" for name in head]
+    lines = [head, rule, *(map(_plain, row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _plain(text: str) -> str:
+    """The text as it is: a camera may be called as it likes."""
+    return _MARKUP.sub(r"\\\g<0>", text)
 
 
 def _time(seconds: float) -> str:

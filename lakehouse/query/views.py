@@ -70,7 +70,8 @@ LEDGER = """
 """
 """Where every second of every recording went: kept + too_short + failed is its duration, which is
 what its header says, or what was decoded where a header promises less. One without `clips` has not
-been decoded yet. Days and cameras are joined too: who asks for one partition reads no other."""
+been decoded yet. Days and cameras are joined too: who asks for one partition reads of others
+no more than which rows count."""
 
 
 def connect(lake: Lake, settings: Settings) -> duckdb.DuckDBPyConnection:
