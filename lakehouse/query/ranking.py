@@ -98,7 +98,9 @@ def folded(
     known = [vectors[clip.clip_id] for clip in clips if clip.clip_id in vectors]
     rows = iter(range(len(known)))
     row_of = {clip.clip_id: next(rows) for clip in clips if clip.clip_id in vectors}
-    cosines = np.stack(known) @ np.stack(known).T if known else np.empty((0, 0), np.float32)
+    stacked = np.stack(known) if known else np.empty((0, 0), np.float32)
+    # Not by BLAS, whose threads would go on spinning while the next search wants the cores.
+    cosines = np.einsum("id,jd->ij", stacked, stacked)
     kept: list[Ranked] = []
     owners: list[Ranked] = []
     kept_rows: list[int] = []

@@ -120,11 +120,16 @@ def _shown(
             "caption_id": pl.String,
         },
     )
-    texts = lookups.rows(CAPTIONS, told.get_column("caption_id"), ["variant", "text"])
+    texts = lookups.rows(CAPTIONS, told.get_column("caption_id"), ["text"])
     at = positions(eligible.clips.get_column("clip_id"), told.get_column("clip_id"))
     return (
         told.join(eligible.clips[at], on="clip_id", maintain_order="left")
-        .join(texts, on="caption_id", how="left", maintain_order="left")
+        .join(
+            texts.with_columns(variant=pl.col("caption_id").str.split(":").list.last()),
+            on="caption_id",
+            how="left",
+            maintain_order="left",
+        )
         .select(
             "clip_id",
             "score",
