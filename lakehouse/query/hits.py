@@ -20,6 +20,7 @@ from lakehouse.query.asked import By, Query
 from lakehouse.query.resident import Lookups
 from lakehouse.query.tables import caption_embedding_tables, embedding_tables
 from lakehouse.settings import Settings
+from lakehouse.tables import vector_index
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CAPTIONS, Table
 
@@ -29,11 +30,12 @@ _IMAGE_BYTES = 32 * 1024**2
 @dataclass(frozen=True)
 class Way:
     """One way of matching. `find` gives the best so many rows under a filter, as Lance pushes it
-    down; `exactly` makes it look at every row instead of asking an index that may miss some."""
+    down. It asks an index that may miss some, which looks at so many rows of the table at least,
+    the likeliest; without that number it looks at every row."""
 
     by: By
     table: Table
-    find: Callable[[str | None, int, bool], pl.DataFrame]
+    find: Callable[[str | None, int, int | None], pl.DataFrame]
 
 
 def ways(lake: Lake, settings: Settings, query: Query, lookups: Lookups) -> list[Way]:
@@ -80,8 +82,8 @@ def _way(lake: Lake, settings: Settings, query: Query, by: By, lookups: Lookups)
 
 
 def _by_words(text: str, lookups: Lookups) -> Way:
-    def find(where: str | None, count: int, exactly: bool) -> pl.DataFrame:
-        del exactly  # its index misses nothing
+    def find(where: str | None, count: int, looked_at: int | None) -> pl.DataFrame:
+        del looked_at  # its index misses nothing
 
         def scan(dataset: Any, columns: list[str]) -> Any:
             return dataset.scanner(
@@ -164,18 +166,19 @@ def _nearest(
     """The rows whose vectors are nearest, by their cosine; those of one clip can be left out."""
     vector = unit(np.asarray(asked[0], np.float32))
 
-    def find(where: str | None, count: int, exactly: bool) -> pl.DataFrame:
-        nearest = {
-            "column": "vector",
-            "q": vector,
-            "k": count if without is None else count + 1,
-            "metric": "cosine",
-            "use_index": not exactly,
-            # What an index finds is ranked by whole vectors, without looking at any more of them.
-            "refine_factor": None if exactly else 1,
-        }
-
+    def find(where: str | None, count: int, looked_at: int | None) -> pl.DataFrame:
         def scan(dataset: Any, columns: list[str]) -> Any:
+            nearest = {
+                "column": vector_index.VECTOR,
+                "q": vector,
+                "k": count if without is None else count + 1,
+                "metric": "cosine",
+            }
+            if looked_at is None:
+                nearest["use_index"] = False
+            else:
+                nearest["nprobes"] = vector_index.probes(dataset.count_rows(), looked_at)
+                nearest["refine_factor"] = 1  # those it finds are ranked by their whole vectors
             return dataset.scanner(
                 columns=[*columns, "_distance"], nearest=nearest, filter=where, prefilter=True
             ).to_table()

@@ -4,6 +4,7 @@ that look the same folded into one.
 What matches is `hits`, which clips are eligible is `eligible`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,11 +19,12 @@ from lakehouse.tables.lake import Lake
 RANK_OFFSET = 60
 """Of reciprocal rank fusion, as in Cormack, Clarke and Buettcher (SIGIR 2009)."""
 
-_ROWS_PER_CLIP = 2  # looked at first: some clips don't pass, or are told of by several captions
+_SPARE = 1.5  # times the rows that hold enough clips on average
 _GROWTH = 8
 _FEW = 2000  # eligible clips: Lance is given their ids
 _MANY = 50_000  # beyond, a list of ids costs more than looking at more rows
-_ROWS_MOST = 8192  # looked at before the ids are given
+_ROWS_MOST = 8192  # found before the ids are given
+_LOOKED_AT = 100_000  # eligible rows, by an index of vectors
 
 
 @dataclass
@@ -40,22 +42,26 @@ def best(lake: Lake, way: Way, eligible: Eligible, depth: int) -> pl.DataFrame:
     """The best hit of each of the `depth` best eligible clips, best first: the same as if nothing
     but eligible clips were searched."""
     if eligible.clips.is_empty():
-        return way.find("false", 1, True).clear()
-    count = depth * _ROWS_PER_CLIP
+        return way.find("false", 1, None).clear()
+    rows = _rows(lake, way, eligible.predicate)
+    # Some clips of these rows don't pass, and some are told of by several captions.
+    count = math.ceil(depth * _SPARE * max(1.0, rows / eligible.clips.height))
+    # An index chooses where to look without the filter: the fewer pass, the more it has to see.
+    looked_at = _LOOKED_AT * _rows(lake, way, None) // eligible.clips.height
     while eligible.clips.height > _FEW:
-        hits = way.find(eligible.predicate, count, False)
+        hits = way.find(eligible.predicate, count, looked_at)
         found = _clips_of(eligible.among(hits))
         if found.height >= depth:
             return found.head(depth)
-        if hits.height < count and hits.height >= _rows(lake, way, eligible.predicate):
-            return found
+        if hits.height < count and (way.by == "words" or hits.height >= rows):
+            return found  # those are all; by words only some rows match
         if hits.height < count or (count > _ROWS_MOST and eligible.clips.height <= _MANY):
             break
         count *= _GROWTH
     few = eligible.clips.height <= _MANY
     where = eligible.by_ids if few else eligible.predicate
     while True:  # variants of one clip may crowd out others
-        hits = way.find(where, count, True)
+        hits = way.find(where, count, None)
         found = _clips_of(eligible.among(hits))
         if found.height >= depth or hits.height < count:
             return found.head(depth)
@@ -63,9 +69,6 @@ def best(lake: Lake, way: Way, eligible: Eligible, depth: int) -> pl.DataFrame:
 
 
 def _rows(lake: Lake, way: Way, predicate: str | None) -> int:
-    """By words only some rows match at all, and all of them were found."""
-    if way.by == "words":
-        return 0
     return int(lake.dataset(way.table).count_rows(predicate))
 
 

@@ -37,6 +37,11 @@ def index_vectors(dataset: Any) -> str | None:
     return f"{VECTOR}_idx"
 
 
+def probes(rows: int, looked_at: int) -> int:
+    """How many partitions of the index of so many rows hold so many of them, about."""
+    return math.ceil(min(looked_at, rows) * _partitions(rows) / max(1, rows)) or 1
+
+
 def _is_due(dataset: Any, rows: int) -> bool:
     for index in dataset.describe_indices():
         if VECTOR in index.field_names:
