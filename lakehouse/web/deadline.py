@@ -23,7 +23,7 @@ class Deadline:
         self._seconds = seconds
         self._watched: deque[_Watched] = deque()  # by their time, which is equal for all
         self._changed = threading.Condition()
-        self._is_running = False
+        self._watcher: threading.Thread | None = None
 
     @contextmanager
     def watching(self, interrupt: Callable[[], None]) -> Iterator[None]:
@@ -31,14 +31,24 @@ class Deadline:
         watched = _Watched(time.monotonic() + self._seconds, interrupt)
         with self._changed:
             self._watched.append(watched)
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._watch, name="deadline", daemon=True).start()
+            if self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch, name="deadline", daemon=True)
+                self._watcher.start()
         try:
             yield
         finally:
             with self._changed:
                 watched.is_over = True
+
+    def close(self) -> None:
+        """Interrupt what is being watched, and let go of it all."""
+        with self._changed:
+            watcher = self._watcher
+            for watched in self._watched:
+                watched.until = 0.0
+            self._changed.notify()
+        if watcher is not None:
+            watcher.join()
 
     def _watch(self) -> None:
         """Until there is nothing to watch."""
@@ -52,4 +62,4 @@ class Deadline:
                         first.interrupt()
                 else:
                     self._changed.wait(left_s)
-            self._is_running = False
+            self._watcher = None

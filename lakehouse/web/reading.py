@@ -96,6 +96,7 @@ class Reading:
 
     def close(self) -> None:
         """Close what is kept; a later question opens it again."""
+        self._deadline.close()
         with self._lock:
             closed, self._idle, self._datasets = self._idle, [], {}
             closed += [self._held] if self._held else []
