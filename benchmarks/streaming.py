@@ -63,7 +63,9 @@ def main() -> None:
 
     os.environ.update(AWS_ACCESS_KEY_ID=ACCESS_KEY, AWS_SECRET_ACCESS_KEY=SECRET_KEY)
     report: dict[str, Any] = {"cores": os.cpu_count(), "load_before": os.getloadavg()}
-    with tempfile.TemporaryDirectory() as made:
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.folder) as made:
         folder = Path(made)
         for container in CONTAINERS:
             if container.name in (options.container or names):
