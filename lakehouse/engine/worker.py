@@ -10,7 +10,6 @@ import pickle
 import resource
 import signal
 import sys
-import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import av.logging
 import cv2
 
+from lakehouse.engine.child import end_before_parent, end_with_parent
 from lakehouse.engine.workers import Task, TaskFailed
 
 _MB = 2**20
@@ -33,7 +33,7 @@ _OUR_PACKAGE = "lakehouse"
 def main() -> None:
     """Serve until the connection is closed, or worn out."""
     connection, memory_bytes = Connection(int(sys.argv[1])), int(sys.argv[2]) * _MB
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what becomes of a task
     os.set_blocking(sys.stderr.fileno(), False)  # nobody reads it until something is wrong
     sys.stdin = sys.stdout = sys.stderr = Path(os.devnull).open("r+")  # noqa: SIM115
@@ -90,8 +90,7 @@ def _limit(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
     if sys.platform == "linux":
-        with suppress(OSError):  # where the machine runs out of memory, a worker goes first
-            Path("/proc/self/oom_score_adj").write_text("1000")
+        end_before_parent()
         # Not RLIMIT_AS, in which libraries count that are merely mapped, and what threads reserve.
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
@@ -101,12 +100,6 @@ def _held_bytes() -> int:
     if sys.platform != "linux":
         return 0
     return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from multiprocessing import Pipe
 from threading import BoundedSemaphore, Lock
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from lakehouse.engine import child
 from lakehouse.errors import UserError
 
 Result = TypeVar("Result")
@@ -275,24 +275,14 @@ class _Worker:
 
 
 def _started(connection: int, memory_mb: int) -> subprocess.Popen[bytes]:
-    """Raises OSError.
-
-    Not multiprocessing's spawn, which would import the parent's main module once more. The end of
-    the worker's standard input tells it that the parent is gone.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "lakehouse.engine.worker", str(connection), str(memory_mb)],
-        bufsize=0,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+    """Raises OSError."""
+    process = child.started(
+        "lakehouse.engine.worker",
+        connection,
+        str(memory_mb),
         stderr=subprocess.PIPE,
-        pass_fds=(connection,),
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path),
-            # N workers of N threads each only wait for each other, and stacks count as memory.
-            **dict.fromkeys(_THREADS_OF_LIBRARIES, "1"),
-        },
+        # N workers of N threads each only wait for each other, and stacks count as memory.
+        variables=dict.fromkeys(_THREADS_OF_LIBRARIES, "1"),
     )
     assert process.stderr is not None
     os.set_blocking(process.stderr.fileno(), False)

@@ -5,9 +5,6 @@ waiting, and an export can be ended at any moment, since it can always be taken 
 happens inside the process is `process`.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lakehouse.engine.child import started
 from lakehouse.errors import UserError
 from lakehouse.export.folder import Progress
 from lakehouse.export.manifest import Entry
@@ -49,18 +47,7 @@ class RunningJob:
         """Starts it. Raises UserError where no process can be started."""
         self._connection, theirs = Pipe()
         try:
-            # The end of its standard input tells the process that its parent is gone.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "lakehouse.export.process", str(theirs.fileno())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path),
-                },
-            )
+            self._process = started("lakehouse.export.process", theirs.fileno())
         except OSError as error:
             self._connection.close()
             raise UserError(f"no process can be started for an export: {error}") from error

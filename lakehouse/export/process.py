@@ -3,15 +3,12 @@
 Run by `job` as `python -m lakehouse.export.process CONNECTION`, and never imported by it.
 """
 
-import os
 import sys
-import threading
-from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import av.logging
 
+from lakehouse.engine.child import end_before_parent, end_with_parent
 from lakehouse.errors import UserError
 from lakehouse.export.folder import export
 from lakehouse.export.job import ExportLost, Job
@@ -21,10 +18,9 @@ from lakehouse.tables.lake import open_lake
 def main() -> None:
     """Export, then say None, or the error that ended it."""
     connection = Connection(int(sys.argv[1]))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
+    end_before_parent()
     av.logging.set_level(None)
-    with suppress(OSError):  # where the machine runs out of memory, an export goes before a server
-        Path("/proc/self/oom_score_adj").write_text("1000")
     job: Job = connection.recv()
     try:
         export(
@@ -42,12 +38,6 @@ def main() -> None:
         connection.send(ExportLost(f"{type(error).__name__}: {error}"))
     else:
         connection.send(None)
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":
