@@ -21,6 +21,7 @@ from lakehouse.query.resident import Lookups
 from lakehouse.query.tables import caption_embedding_tables, embedding_tables
 from lakehouse.settings import Settings
 from lakehouse.tables import vector_index
+from lakehouse.tables.caption_ids import CLIP_ID
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CAPTIONS, Table
 
@@ -191,11 +192,10 @@ def _nearest(
 
 def _hits(table: Table, found: pl.DataFrame, score: pl.Expr) -> pl.DataFrame:
     """The clip of each row, the caption if it is of one, and the score."""
-    caption = pl.col(table.key) if table.key == CAPTIONS.key else pl.lit(None, pl.String)
+    of_captions = table.key == CAPTIONS.key
     return found.select(
-        # A caption's id is its clip's, a colon and the captioner's name.
-        pl.col(table.key).str.split(":").list.first().alias("clip_id"),
-        pl.col("etag"),
-        caption.alias("caption_id"),
-        score.alias("score"),
+        clip_id=CLIP_ID if of_captions else pl.col("clip_id"),
+        etag=pl.col("etag"),
+        caption_id=pl.col("caption_id") if of_captions else pl.lit(None, pl.String),
+        score=score,
     )

@@ -17,6 +17,7 @@ from lakehouse.query.resident import Lookups, positions
 from lakehouse.query.tables import embedding_tables
 from lakehouse.query.views import connect
 from lakehouse.settings import Settings
+from lakehouse.tables.caption_ids import VARIANT, caption_id
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.schemas import CAPTIONS
 
@@ -109,7 +110,8 @@ def _shown(
             "ways": [clip.ways for clip in clips],
             "duplicates": [clip.duplicates for clip in clips],
             "caption_id": [
-                clip.caption_id or (f"{clip.clip_id}:{first}" if first else None) for clip in clips
+                clip.caption_id or (caption_id(clip.clip_id, first) if first else None)
+                for clip in clips
             ],
         },
         schema={
@@ -125,7 +127,7 @@ def _shown(
     return (
         told.join(eligible.clips[at], on="clip_id", maintain_order="left")
         .join(
-            texts.with_columns(variant=pl.col("caption_id").str.split(":").list.last()),
+            texts.with_columns(variant=VARIANT),
             on="caption_id",
             how="left",
             maintain_order="left",

@@ -36,6 +36,7 @@ from lakehouse.stages.stage import (
     version_of,
     without_provenance,
 )
+from lakehouse.tables.caption_ids import caption_id, clip_of
 from lakehouse.tables.fingerprint import fingerprint
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.partition import Partition
@@ -140,7 +141,7 @@ class CaptionsStage:
         reuse = CaptionReuse(self.lake, before)
         yield from self._captioned(partition, clips, left, captioner, reuse)
         if reuse.left:
-            left = [caption_id.rpartition(":")[0] for caption_id in reuse.left]
+            left = [clip_of(caption_id) for caption_id in reuse.left]
             none = CaptionReuse(self.lake, LikenessIndex(-1))
             yield from self._captioned(partition, clips, left, captioner, none)
 
@@ -188,7 +189,7 @@ class CaptionsStage:
         self, reuse: CaptionReuse, clips: Mapping[str, Mapping[str, Any]]
     ) -> Iterator[Made]:
         for copy in reuse.copies():
-            clip = clips[copy.caption_id.rpartition(":")[0]]
+            clip = clips[clip_of(copy.caption_id)]
             row = {
                 **without_provenance(copy.source),
                 **identity_of(clip),
@@ -242,7 +243,7 @@ class CaptionsStage:
         )
 
     def _caption_id(self, clip_id: str) -> str:
-        return f"{clip_id}:{self.variant}"
+        return caption_id(clip_id, self.variant)
 
 
 def _view(clip: ClipFrames, camera: str, scores: dict[str, Any]) -> ClipView:
