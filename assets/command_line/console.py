@@ -57,10 +57,3 @@ def _shown(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `h:mm:ss`, or `m:ss.t` under an hour."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{int(rest):02d}" if hours else f"{minutes}:{rest:04.1f}"

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from assets.command_line.console import duration, err, progress
+from assets.command_line.console import err, progress
 from assets.command_line.instance import dagster_home
 from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day, within
 from lakehouse.engine.retry import Retry
 from lakehouse.engine.scan import Scan, scan, with_work
+from lakehouse.query.clock import clock
 from lakehouse.tables.partition import Partition
 
 _RUNS_AGAIN = 2
@@ -229,7 +230,7 @@ def _tell_outcome(outcome: Outcome) -> None:
         )
     done = outcome.partitions - len(outcome.failed)
     err.print(
-        f"{done} partitions materialized, {duration(outcome.footage_s)} of footage decoded, "
+        f"{done} partitions materialized, {clock(outcome.footage_s)} of footage decoded, "
         f"{outcome.errors} rows with errors, {len(outcome.failed)} runs failed",
         highlight=False,
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assets.command_line.console import duration, err, out, print_table, progress
+from assets.command_line.console import err, out, print_table, progress
 from assets.command_line.options import CameraOption, DayOption, parse_camera, parse_day, within
 from assets.command_line.read import Format, FormatOption
 from lakehouse.engine.costs import Cost, cost_of, history_of
@@ -17,6 +17,7 @@ from lakehouse.engine.forecast import Forecast, StageForecast, forecast
 from lakehouse.engine.retry import Retry
 from lakehouse.engine.scan import partitions_of, scan
 from lakehouse.engine.supposed import supposing
+from lakehouse.query.clock import clock
 from lakehouse.settings import load_settings
 from lakehouse.stages.chain import chain
 from lakehouse.storage.address import open_bucket
@@ -170,15 +171,15 @@ def _print_costs(told: Sequence[Told]) -> None:
         known = [cost.wall_s for cost in totals.values() if cost.wall_s is not None]
         unknown = "" if len(known) == len(totals) else ", and what is unknown"
         if known:
-            out.print(f"~{duration(sum(known))} in all{unknown}", highlight=False)
+            out.print(f"~{clock(sum(known))} in all{unknown}", highlight=False)
 
 
 def _shown(cost: Cost) -> Iterator[str]:
     yield _or_unknown(cost.rows, "{:.0f}".format, is_known=cost.rows_are_known)
-    yield _or_unknown(cost.footage_s, duration, is_known=cost.footage_is_known)
+    yield _or_unknown(cost.footage_s, clock, is_known=cost.footage_is_known)
     yield _or_unknown(cost.tokens, "{:.0f}".format, is_known=not cost.tokens)
     yield _or_unknown(cost.model_s, "{:.1f}".format, is_known=not cost.model_s)
-    yield _or_unknown(cost.wall_s, duration)
+    yield _or_unknown(cost.wall_s, clock)
 
 
 def _or_unknown(

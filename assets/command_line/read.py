@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from assets.command_line.console import duration, out, print_table
+from assets.command_line.console import out, print_table
 from lakehouse.errors import UserError
 from lakehouse.query.answers import save, write_csv, write_json
+from lakehouse.query.clock import clock
 from lakehouse.query.ledger import rejections
 from lakehouse.query.ledger import status as ledger_status
 from lakehouse.query.sql import Answer, answering, shown_rows
@@ -72,7 +73,7 @@ def status() -> None:
         title=f"ledger of {settings.lake}, in seconds",
     )
     total_s, passed_s = (float(accounts[name].sum()) for name in ("duration_s", "passed_s"))
-    out.print(f"{duration(total_s)} of footage, {duration(passed_s)} passed", highlight=False)
+    out.print(f"{clock(total_s)} of footage, {clock(passed_s)} passed", highlight=False)
 
 
 def sql(

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from assets.command_line.console import duration, out
+from assets.command_line.console import out
 from assets.command_line.options import parse_camera, parse_day
 from assets.command_line.read import Format, FormatOption
 from lakehouse.errors import UserError
 from lakehouse.query.answers import write_objects
 from lakehouse.query.asked import By, Filters, Query
+from lakehouse.query.clock import clock
 from lakehouse.query.search import search as search_clips
 from lakehouse.settings import load_settings
 from lakehouse.tables.lake import open_lake
@@ -96,7 +97,7 @@ def _lines(row: dict[str, object]) -> list[str]:
     assert isinstance(end_s, float)
     assert isinstance(ways, list)
     assert isinstance(duplicates, list)
-    line = f"{row['clip_id']}  {row['key']}, {duration(start_s)} to {duration(end_s)}"
+    line = f"{row['clip_id']}  {row['key']}, {clock(start_s)} to {clock(end_s)}"
     line += "".join(f", {way['way']} {way['rank']}" for way in ways)
     if duplicates:
         line += f", and {len(duplicates)} that look the same"

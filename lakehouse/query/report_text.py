@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from lakehouse.query.clock import clock
 from lakehouse.query.daily_report import Account, DailyReport
 
 _ERRORS_SHOWN = 5
@@ -31,7 +32,7 @@ def as_markdown(report: DailyReport) -> str:
     total = report.total
     accounts = [*report.by_camera.items(), ("all", total)]
     parts = [
-        f"**{report.day.isoformat()}**: {_time(total.footage_s)} of footage, "
+        f"**{report.day.isoformat()}**: {clock(total.footage_s)} of footage, "
         f"{_share(total.passed_s, total.footage_s)} passed",
         _table(_HEAD, (_footage(camera, of) for camera, of in accounts)),
         _table(_COST, (_cost(camera, of) for camera, of in accounts)),
@@ -42,15 +43,15 @@ def as_markdown(report: DailyReport) -> str:
 
 
 def _footage(camera: str, of: Account) -> Sequence[str]:
-    reasons = ", ".join(f"{reason} {_time(seconds)}" for reason, seconds in of.rejected)
+    reasons = ", ".join(f"{reason} {clock(seconds)}" for reason, seconds in of.rejected)
     return (
         camera,
         str(of.recordings),
-        _time(of.footage_s),
-        _time(of.passed_s),
-        _time(of.rejected_s),
-        _time(of.too_short_s),
-        _time(of.failed_s),
+        clock(of.footage_s),
+        clock(of.passed_s),
+        clock(of.rejected_s),
+        clock(of.too_short_s),
+        clock(of.failed_s),
         f"{of.clips_passed} of {of.clips}",
         str(of.captions) + (f", {of.captions_failed} failed" if of.captions_failed else ""),
         reasons,
@@ -61,8 +62,8 @@ def _cost(camera: str, of: Account) -> Sequence[str]:
     return (
         camera,
         str(of.runs),
-        _time(of.wall_s),
-        _time(of.model_s),
+        clock(of.wall_s),
+        clock(of.model_s),
         str(of.tokens),
         str(of.tokens_saved),
     )
@@ -87,12 +88,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _plain(text: str) -> str:
     """The text as it is: a camera may be called as it likes."""
     return _MARKUP.sub(r"\\\g<0>", text)
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{int(rest):02d}" if hours else f"{minutes}:{rest:04.1f}"
 
 
 def _share(part: float, whole: float) -> str:

@@ -6,6 +6,8 @@ from functools import cache
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lakehouse.query.clock import clock
+
 _WORDS = {
     "too_short": "too short",
     "over_exposed": "over-exposed",
@@ -35,15 +37,6 @@ def _environment() -> Environment:
     environment.filters["number"] = number
     environment.filters["size"] = size
     return environment
-
-
-def clock(seconds: float) -> str:
-    """Seconds as people write them: 0:07.3, 12:00.0, 1:02:03."""
-    tenths = round(max(seconds, 0.0) * 10)
-    minutes, rest = divmod(tenths, 600)
-    if minutes < 60:
-        return f"{minutes}:{rest // 10:02d}.{rest % 10}"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"
 
 
 def words(name: str) -> str:
