@@ -1,32 +1,20 @@
 """The command `lakehouse`, run as people run it: its own process, its exit code, its words."""
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import polars as pl
 import pytest
 
+from tests.commands import Answer
 from tests.lakes import film
 
 ROOT = Path(__file__).parent.parent
 SHOTS = (("yard", 2.0), ("hall", 2.0), ("cellar", 2.0))
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> list[dict[str, object]]:
-        return json.loads(self.out)
 
 
 Run = Callable[..., Answer]
