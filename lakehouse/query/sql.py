@@ -45,7 +45,8 @@ def answering(
     Python's. Raises UserError for SQL that DuckDB refuses, for what does more than read views, and
     for an answer that takes more time or memory than the limits allow.
     """
-    _lock(connection, limits)
+    if not connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
+        lock(connection, limits.memory_mb)
     with bounded(connection, limits):
         if check(connection, query):
             query = "SELECT unnest(['" + "', '".join(sorted(VIEWS)) + "']) AS name"
@@ -100,11 +101,11 @@ def shown_rows(answer: Answer, limits: QuerySettings) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _lock(connection: duckdb.DuckDBPyConnection, limits: QuerySettings) -> None:
-    if connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
-        return
+def lock(connection: duckdb.DuckDBPyConnection, memory_mb: int) -> None:
+    """From now on SQL on this connection reaches no file, no network and no variable of Python's,
+    takes no more memory than this, and can't change that."""
     for setting in (
-        f"memory_limit = '{limits.memory_mb}MB'",
+        f"memory_limit = '{memory_mb}MB'",
         "temp_directory = ''",  # or a large query would fill the disk
         "python_enable_replacements = false",
         "python_scan_all_frames = false",

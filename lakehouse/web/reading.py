@@ -14,6 +14,7 @@ import polars as pl
 
 from lakehouse.query.opened import Opened
 from lakehouse.query.resident import Lookup
+from lakehouse.query.sql import lock
 from lakehouse.query.tables import FIXED, score_tables
 from lakehouse.query.views import connect
 from lakehouse.settings import Settings
@@ -23,7 +24,7 @@ from lakehouse.web.deadline import Deadline
 from lakehouse.web.shown import SHOWN_CLIPS
 
 _CONNECTIONS = 4
-_MEMORY = "2GB"
+_MEMORY_MB = 2000
 _MOST_KEPT_ROWS = 2_000_000
 _KEPT = ("recordings", "clips", "frames", "scores", "captions", "verdicts", "ledger", "shown_clips")
 """Views whose rows are kept in memory, so that a page doesn't wait for files."""
@@ -191,14 +192,7 @@ def _hold(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _locked(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """What visitors write as SQL reaches no file and no network, and no more memory than this."""
-    for setting in (
-        "threads = 1",
-        f"memory_limit = '{_MEMORY}'",
-        "temp_directory = ''",
-        "python_enable_replacements = false",
-        "enable_external_access = false",
-        "lock_configuration = true",
-    ):
-        connection.execute(f"SET {setting}")
+    """What visitors write as SQL reaches nothing else; cores are for other visitors, too."""
+    connection.execute("SET threads = 1")
+    lock(connection, _MEMORY_MB)
     return connection
